@@ -1,0 +1,34 @@
+"""The `archrep` application: registers the commands and turns expected errors into one line and exit code 2."""
+
+import sys
+
+import click
+import typer
+
+from archrep.cli import commands
+from archrep.errors import ArchrepError
+
+app = typer.Typer(
+    name="archrep",
+    help="Turns neural-network architectures into vectors, and tells what those vectors know.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+for command in commands.ALL:
+    app.command()(command)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        app(standalone_mode=False)
+    except ArchrepError as error:
+        print(f"archrep: {error}", file=sys.stderr)
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        print("archrep: interrupted", file=sys.stderr)
+        sys.exit(130)

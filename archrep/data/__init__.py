@@ -1,0 +1,8 @@
+"""Image data sets, and tables of labels and embeddings.
+
+May import `errors` and `files`.
+"""
+
+from archrep.data.images import Images, ImageSet, load_images
+
+__all__ = ["ImageSet", "Images", "load_images"]

@@ -1,0 +1,41 @@
+"""The one error users see, and name look-up with helpful messages.
+
+May import nothing of archrep.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class ArchrepError(Exception):
+    """An expected failure: one line that says what was got, what is allowed and what to do next.
+
+    The command line prints it without a traceback and exits with code 2.
+    """
+
+
+class CaptureError(ArchrepError):
+    """A network whose computational graph cannot be captured faithfully."""
+
+
+def unknown(kind: str, name: object, allowed: Iterable[str], hint: str = "") -> ArchrepError:
+    """Builds the error for a name that does not exist, listing what does."""
+    names = sorted(map(str, allowed))
+    close = difflib.get_close_matches(str(name), names, n=1)
+    did_you_mean = f" Did you mean {close[0]!r}?" if close else ""
+    shown = ", ".join(names[:30]) + (", …" if len(names) > 30 else "")
+    return ArchrepError(f"Unknown {kind} {name!r}.{did_you_mean} Available: {shown or 'none'}.{hint}")
+
+
+def lookup(table: Mapping[str, T], name: str, kind: str) -> T:
+    """Returns `table[name]`.
+
+    Raises:
+        ArchrepError: if the name is missing; lists the available names and the closest one.
+    """
+    if name not in table:
+        raise unknown(kind, name, table)
+    return table[name]

@@ -1,0 +1,100 @@
+"""Decoders: node states to parameter tensors (paper § 4, appendix B).
+
+A decoder always stands for one largest tensor per node; what a network needs is a prefix of it in every
+dimension, tiled where the network's tensor is bigger. Only the prefix is computed. Where the released code
+departs from that rule it fails, and we do what the rule says: widths that do not divide 64 (its decoder
+crashes), kernels above 11 in wide layers and rank-3 tensors (its tiling crashes).
+"""
+
+from math import prod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from archrep.graph.archgraph import Shape
+
+
+class TensorDecoder(nn.Module):
+    """Decodes tensors of rank 2–4, and the weights of classification layers.
+
+    Linear → ReLU → 1×1 conv → ReLU → 1×1 conv gives (out, in, height, width) = `max_shape`; classification
+    weights pass from the `out` dimension through one more layer to `num_classes`.
+    """
+
+    def __init__(self, hidden: int, max_shape: tuple[int, int, int, int], num_classes: int) -> None:
+        super().__init__()
+        out, into, height, width = self.max_shape = max_shape
+        self.spread = nn.Linear(hidden, 4 * hidden * height * width)
+        self.widen = nn.Linear(4 * hidden, 8 * hidden)
+        self.channels = nn.Linear(8 * hidden, out * into)
+        self.classes = nn.Linear(out, num_classes)
+
+    def forward(self, states: Tensor, shape: tuple[int, int, int, int]) -> Tensor:
+        """States (k, d) → tensors (k, *shape), where shape ≤ max_shape in every dimension."""
+        out, into, height, width = shape
+        k, _, wide = len(states), *self.channels.weight.shape
+        spread_w = self.spread.weight.view(-1, *self.max_shape[2:], states.shape[1])[:, :height, :width]
+        spread_b = self.spread.bias.view(-1, *self.max_shape[2:])[:, :height, :width]
+        x = F.relu(F.linear(states, spread_w.flatten(0, 2), spread_b.flatten()))  # (k, 4d·h·w)
+        x = x.view(k, -1, height * width).transpose(1, 2)  # (k, h·w, 4d)
+        x = F.relu(self.widen(x))  # (k, h·w, 8d)
+        channels_w = self.channels.weight.view(*self.max_shape[:2], wide)[:out, :into].flatten(0, 1)
+        channels_b = self.channels.bias.view(*self.max_shape[:2])[:out, :into].flatten()
+        x = F.linear(x, channels_w, channels_b)  # (k, h·w, out·in)
+        return x.transpose(1, 2).reshape(k, out, into, height, width)
+
+    def class_weights(self, states: Tensor, into: int) -> Tensor:
+        """States (k, d) → classification weights (k, num_classes, into), into ≤ max_shape[1]."""
+        x = self(states, (self.max_shape[0], into, 1, 1))[:, :, :, 0, 0]  # (k, out, in)
+        return self.classes(F.relu(x).transpose(1, 2)).transpose(1, 2)
+
+
+class VectorDecoder(nn.Module):
+    """Decodes 1-D parameters: weights and biases of norms, biases, and biases of classification layers."""
+
+    def __init__(self, hidden: int, max_channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(hidden, 2 * hidden), nn.ReLU(), nn.Linear(2 * hidden, 2 * max_channels))
+        self.classes = nn.Linear(max_channels, num_classes)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """States (k, d) → (k, 2, max_channels): a weight and a bias per node."""
+        return self.mlp(states).unflatten(1, (2, -1))
+
+    def class_biases(self, states: Tensor) -> Tensor:
+        """States (k, d) → biases (k, num_classes)."""
+        return self.classes(F.relu(self(states)[:, 1]))
+
+
+def tile(tensor: Tensor, shape: Shape) -> Tensor:
+    """Slices what is too big and repeats what is too small; ranks are matched by trailing dimensions of 1.
+
+    Args:
+        tensor: any rank. shape: target shape, any rank from 0.
+    """
+    rank = max(tensor.dim(), len(shape))
+    tensor = tensor.reshape(*tensor.shape, *[1] * (rank - tensor.dim()))
+    target = (*shape, *[1] * (rank - len(shape)))
+    for dim, size in enumerate(target):
+        tensor = tensor.narrow(dim, 0, min(size, tensor.shape[dim]))
+    repeats = [-(-size // have) for size, have in zip(target, tensor.shape, strict=True)]
+    if max(repeats) > 1:
+        tensor = tensor.repeat(repeats)
+        for dim, size in enumerate(target):
+            tensor = tensor.narrow(dim, 0, size)
+    return tensor.reshape(shape)
+
+
+def normalize(tensor: Tensor, primitive: str, is_bias: bool) -> Tensor:
+    """Scales predicted parameters (paper § 4.1): fan-in for matrices and kernels, bounded norms and biases.
+
+    Position encodings stay as they are. β is 1 where no ReLU follows: depthwise and 1×k kernels.
+    """
+    if tensor.dim() < 2:
+        return torch.tanh(0.2 * tensor) if is_bias else 2 * torch.sigmoid(0.5 * tensor)
+    if primitive == "pos_enc":
+        return tensor
+    shape = tensor.shape
+    no_relu = len(shape) > 2 and (shape[1] == 1 or (len(shape) > 3 and shape[2] < shape[3]))
+    return tensor * ((1.0 if no_relu else 2.0) / max(prod(shape[1:]), 1)) ** 0.5

@@ -1,0 +1,51 @@
+"""Node encoder: primitive embedding plus shape embedding (paper § 4, appendix B)."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from archrep.graph.primitives import PRIMITIVES
+
+KERNELS = (14, 16)  # beyond the odd ones
+
+
+def known_channels(num_classes: int) -> list[int]:
+    """Channel counts with an embedding of their own."""
+    steps = [*range(8, 64, 8), *range(64, 4096, 16), *range(4096, 8193, 32)]
+    return sorted({1, 3, num_classes, *steps})
+
+
+def known_kernels(max_kernel: int) -> list[int]:
+    """Kernel sizes with an embedding of their own."""
+    return sorted({*range(1, max(12, max_kernel), 2), *KERNELS})
+
+
+class NodeEncoder(nn.Module):
+    """Initial node states: embedding of the primitive plus, in four quarters, of (out, in, height, width)."""
+
+    def __init__(self, hidden: int, num_classes: int, max_kernel: int) -> None:
+        super().__init__()
+        channels, kernels = known_channels(num_classes), known_kernels(max_kernel)
+        self.primitive = nn.Embedding(len(PRIMITIVES), hidden)
+        self.channel = nn.Embedding(len(channels) + 1, hidden // 4)  # the last entry: no shape
+        self.kernel = nn.Embedding(len(kernels) + 1, hidden // 4)
+        self.register_buffer("channel_index", torch.from_numpy(_nearest(channels)), persistent=False)
+        self.register_buffer("kernel_index", torch.from_numpy(_nearest(kernels)), persistent=False)
+        small = torch.arange(4, 8)
+        self.channel_index[small] = channels.index(8)  # as in the released code, also 4 and 5
+
+    def forward(self, primitive: Tensor, shape: Tensor) -> Tensor:
+        """States (…, d) of nodes with primitives (…) and shapes (…, 4); shape 0 means none."""
+        channel = self.channel_index[shape[..., :2].clamp(max=len(self.channel_index) - 1)]  # (…, 2)
+        kernel = self.kernel_index[shape[..., 2:].clamp(max=len(self.kernel_index) - 1)]  # (…, 2)
+        return self.primitive(primitive) + torch.cat(
+            [self.channel(channel).flatten(-2), self.kernel(kernel).flatten(-2)], dim=-1
+        )
+
+
+def _nearest(values: list[int]) -> np.ndarray:
+    """Table: size → position of the nearest known value, the smaller one of two; 0 → len(values)."""
+    sizes = np.arange(values[-1] + 1)
+    table = np.abs(sizes[:, None] - np.array(values)).argmin(axis=1)
+    table[0] = len(values)
+    return table

@@ -1,0 +1,145 @@
+"""ArchGraph: the computational graph of one architecture, as a torch_geometric Data."""
+
+import hashlib
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from archrep.graph.primitives import PRIMITIVES
+
+Shape = tuple[int, ...]
+
+MAX_DISTANCE = 50  # cut-off of virtual edges, paper § 4.2
+
+
+class ArchGraph(Data):
+    """Directed acyclic graph of primitives with the parameters each of them owns.
+
+    Nodes are stored in a topological order. Tensors (what a torch_geometric batch concatenates):
+
+    - `primitive`: (N,) int64, index into `PRIMITIVES`
+    - `shape`: (N, 4) int64, main parameter as (out, in, height, width), pooling kernels as
+      (1, 1, height, width); zero where a node has no shape
+    - `edge_index`: (2, E) int64, distance-1 edges u → v, sorted by v then u
+
+    Python lists, one entry per node:
+
+    - `param_names`: name of the node's main parameter, or None
+    - `parameters`: names of all parameters the node owns (a norm's bias belongs to its node)
+    - `param_shapes`: dict, parameter name → shape, for every name in `parameters`
+    - `unused`: names of parameters that the forward pass never uses
+    """
+
+    primitive: Tensor
+    shape: Tensor
+    param_names: list[str | None]
+    parameters: list[tuple[str, ...]]
+    param_shapes: dict[str, Shape]
+    unused: tuple[str, ...]
+
+    @property
+    def primitives(self) -> list[str]:
+        """Primitive name of every node."""
+        return [PRIMITIVES[i] for i in self.primitive.tolist()]
+
+    def primitives_of(self, node: int) -> str:
+        """Primitive name of one node."""
+        return PRIMITIVES[int(self.primitive[node])]
+
+    @property
+    def num_params(self) -> int:
+        """Number of parameters that the forward pass uses."""
+        return sum(prod(shape) for shape in self.param_shapes.values())
+
+    @property
+    def distance_matrix(self) -> np.ndarray:
+        """(N, N) int16 shortest-path lengths from row to column; 0 where there is no path.
+
+        Computed once per graph: nodes are topologically sorted, so one sweep over the edges does it.
+        """
+        cached = self.__dict__.get("_distance_matrix")
+        if cached is None:
+            cached = _distance_matrix(self.edge_index.numpy(), len(self.primitive))
+            self.__dict__["_distance_matrix"] = cached
+        return cached
+
+    @property
+    def virtual_edges(self) -> Tensor:
+        """(2, V) int64: node pairs at shortest-path distance 2 … 50 (paper § 4.2, Eq. 4)."""
+        u, v = np.nonzero(self._virtual_mask())
+        return torch.from_numpy(np.stack([u, v]))
+
+    @property
+    def distances(self) -> Tensor:
+        """(V,) int64: shortest-path distance of every virtual edge."""
+        return torch.from_numpy(self.distance_matrix[self._virtual_mask()].astype(np.int64))
+
+    def _virtual_mask(self) -> np.ndarray:
+        distance = self.distance_matrix
+        return (distance >= 2) & (distance <= MAX_DISTANCE)
+
+    def __cat_dim__(self, key: str, value: object, *args: object) -> int:
+        return 1 if key == "edge_index" else 0
+
+    @property
+    def levels(self) -> np.ndarray:
+        """(N,) int64: longest-path depth of every node; an edge always goes to a higher level."""
+        level = np.zeros(len(self.primitive), dtype=np.int64)
+        for u, v in self.edge_index.t().tolist():  # sorted by v, and u < v
+            level[v] = max(level[v], level[u] + 1)
+        return level
+
+    def hash(self, shapes: bool = True) -> str:
+        """Digest of the isomorphism class: equal graphs have equal hashes, names are ignored.
+
+        Args:
+            shapes: if False, parameter shapes are ignored too (for grouping and de-duplication).
+        """
+        labels = [bytes([p]) for p in self.primitive.tolist()]
+        if shapes:
+            own = ["|".join(str(self.param_shapes[n]) for n in names) for names in self.parameters]
+            labels = [
+                a + str(s).encode() + o.encode()
+                for a, s, o in zip(labels, self.shape.tolist(), own, strict=True)
+            ]
+        return _digest(labels, self.edge_index.t().tolist())
+
+
+def _distance_matrix(edge_index: np.ndarray, n: int) -> np.ndarray:
+    far = np.int16(10_000)
+    distance = np.full((n, n), far, dtype=np.int16)  # rows: target, columns: source
+    np.fill_diagonal(distance, 0)
+    sources, targets = edge_index
+    starts = np.searchsorted(targets, np.arange(n + 1))
+    for v in range(n):
+        predecessors = sources[starts[v] : starts[v + 1]]
+        if len(predecessors):
+            np.minimum(distance[v], distance[predecessors].min(axis=0) + 1, out=distance[v])
+    distance[distance >= far] = 0
+    return np.ascontiguousarray(distance.T)
+
+
+def _digest(labels: Sequence[bytes], edges: Sequence[Sequence[int]]) -> str:
+    """Refines node labels along and against the edges, twice, then digests their multiset."""
+    n = len(labels)
+    before: list[list[int]] = [[] for _ in range(n)]
+    after: list[list[int]] = [[] for _ in range(n)]
+    for u, v in edges:
+        before[v].append(u)
+        after[u].append(v)
+    state = list(labels)
+    for _ in range(2):
+        for order, neighbours in ((range(n), before), (range(n - 1, -1, -1), after)):
+            new: list[bytes] = [b""] * n
+            for i in order:  # neighbours come earlier in this order
+                parts = b",".join(sorted(new[j] for j in neighbours[i]))
+                new[i] = hashlib.blake2b(state[i] + b";" + parts, digest_size=8).digest()
+            state = new
+    return hashlib.blake2b(b"".join(sorted(state)), digest_size=16).hexdigest()
+
+
+__all__ = ["ArchGraph", "MAX_DISTANCE", "Shape"]

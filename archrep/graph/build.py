@@ -1,0 +1,111 @@
+"""From a recorded list of operations to an ArchGraph: the one canonicaliser of capture and DeepNets.
+
+An operation list is in execution order, so it is topologically sorted. What carries no structure
+(activations, reshapes, unknown operations) is contracted: its predecessors and successors are joined.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from archrep.errors import CaptureError
+from archrep.graph.archgraph import ArchGraph, Shape
+from archrep.graph.primitives import INDEX
+
+
+@dataclass
+class Op:
+    """One operation.
+
+    Attributes:
+        primitive: name of the graph primitive; None if the operation carries no structure.
+        inputs: positions of the operations whose results it takes.
+        params: names of the parameters it owns, the main one first.
+        shape: shape of the main parameter, or a pooling kernel as (1, 1, height, width).
+    """
+
+    primitive: str | None
+    inputs: tuple[int, ...] = ()
+    params: tuple[str, ...] = ()
+    shape: Shape = ()
+
+
+def build_graph(ops: Sequence[Op], output: int, param_shapes: Mapping[str, Shape]) -> ArchGraph:
+    """Builds the computational graph of everything that `ops[output]` depends on.
+
+    Args:
+        ops: operations in execution order; the first one is the network's input.
+        output: position of the operation whose result is the network's output.
+        param_shapes: shape of every parameter of the network.
+
+    Raises:
+        CaptureError: if the output does not depend on the input.
+    """
+    alive = _ancestors(ops, output)
+    if 0 not in alive:
+        raise CaptureError("The network's output does not depend on its input: no path joins them.")
+    inputs = {i: set(ops[i].inputs) for i in alive}
+    inputs = _contract(inputs, lambda i, _: ops[i].primitive is None)
+    # Sums before concatenations, as in the released graphs: a sum of x and concat(x) keeps its node.
+    inputs = _contract(inputs, lambda i, before: ops[i].primitive == "sum" and len(before) < 2)
+    inputs = _contract(inputs, lambda i, before: ops[i].primitive == "concat" and len(before) < 2)
+
+    position = {i: n for n, i in enumerate(inputs)}  # dicts keep order: still topological
+    edges = [(position[u], position[v]) for v, before in inputs.items() for u in sorted(before)]
+    kept = [ops[i] for i in inputs]
+    used = {name for op in kept for name in op.params}
+    graph = ArchGraph()
+    graph.num_nodes = len(kept)
+    graph.primitive = torch.tensor([INDEX[op.primitive] for op in kept if op.primitive])  # (N,)
+    graph.shape = torch.tensor([as_4d(op.shape) for op in kept])  # (N, 4)
+    graph.edge_index = torch.tensor(edges, dtype=torch.int64).reshape(-1, 2).t().contiguous()  # (2, E)
+    graph.param_names = [op.params[0] if op.params else None for op in kept]
+    graph.parameters = [op.params for op in kept]
+    graph.param_shapes = {name: tuple(param_shapes[name]) for op in kept for name in op.params}
+    graph.unused = tuple(name for name in param_shapes if name not in used)
+    return graph
+
+
+def as_4d(shape: Shape) -> tuple[int, int, int, int]:
+    """Shape as (out, in, height, width).
+
+    Rank 3 of the form (1, tokens, channels) is a position encoding, seen as (1, channels, √tokens, √tokens);
+    a missing shape becomes zeros.
+    """
+    if len(shape) == 0:
+        return (0, 0, 0, 0)
+    if len(shape) == 3:
+        first, second, third = shape
+        if first == 1 and min(second, third) > 1:
+            side = int(second**0.5)
+            return (1, third, side, side)
+        return (first, second, third, 1)
+    out, into, height, width = (*shape[:4], 1, 1, 1)[:4]
+    return (out, into, height, width)
+
+
+def _ancestors(ops: Sequence[Op], output: int) -> list[int]:
+    alive, stack = {output}, [output]
+    while stack:
+        for i in ops[stack.pop()].inputs:
+            if i not in alive:
+                alive.add(i)
+                stack.append(i)
+    return sorted(alive)
+
+
+def _contract(
+    inputs: dict[int, set[int]], drop: Callable[[int, set[int]], bool]
+) -> dict[int, set[int]]:
+    """Removes the nodes that `drop(node, its predecessors)` names, joining their neighbours."""
+    kept: dict[int, set[int]] = {}
+    stands_for: dict[int, set[int]] = {}
+    for i, direct in inputs.items():
+        before = set().union(*(stands_for[j] for j in direct))
+        if drop(i, before):
+            stands_for[i] = before
+        else:
+            kept[i] = before
+            stands_for[i] = {i}
+    return kept

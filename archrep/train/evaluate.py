@@ -1,0 +1,44 @@
+"""Accuracy of predicted parameters (paper § 5.1)."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from archrep.data.images import Images
+from archrep.ghn.model import GHN
+from archrep.space.architecture import Architecture
+from archrep.train.functional import run, skeleton
+
+BATCH = 64  # evaluation batch: batch norm uses its statistics
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Top-1 accuracy in % of one architecture with predicted parameters."""
+
+    arch: str
+    split: str
+    accuracy: float
+
+
+@torch.no_grad()
+def evaluate(ghn: GHN, architectures: Iterable[Architecture], images: Images) -> Iterator[Predicted]:
+    """Yields the accuracy of every architecture with the parameters that `ghn` predicts for it.
+
+    Images come in batches of 64 in an order that mixes classes; a remainder that is too small for batch
+    statistics joins the last batch.
+    """
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    chunks = list(torch.tensor_split(order, max(len(images) // BATCH, 1)))
+    for architecture in architectures:
+        network = skeleton(architecture).eval()
+        parameters = {
+            name: value.contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value
+            for name, value in ghn.predict(architecture.graph).items()
+        }
+        correct = 0
+        for chunk in chunks:
+            x, y = images.batch(chunk)
+            correct += int((run(network, parameters, x).argmax(dim=1) == y).sum())
+        yield Predicted(architecture.id, architecture.split, 100 * correct / len(images))

@@ -1,0 +1,28 @@
+"""Running a network with given parameters instead of its own (paper § 5.1; design: evaluation convention)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from archrep.space.architecture import Architecture
+
+
+def skeleton(architecture: Architecture) -> nn.Module:
+    """The architecture's network without memory for parameters (meta device), batch norm on batch statistics."""
+    with torch.device("meta"):
+        network = architecture.build()
+    return use_batch_statistics(network)
+
+
+def use_batch_statistics(network: nn.Module) -> nn.Module:
+    """Makes batch norm normalise by the statistics of the batch at hand, since running ones are not predicted."""
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.track_running_stats = False
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+    return network
+
+
+def run(network: nn.Module, parameters: dict[str, Tensor], images: Tensor) -> Tensor:
+    """Logits (B, classes) of `network` with `parameters`; those it never uses need not be there."""
+    return torch.func.functional_call(network, parameters, (images,))

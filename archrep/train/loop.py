@@ -1,0 +1,150 @@
+"""Bi-level training of a GHN (paper Eq. 2): the mean loss of a meta-batch of architectures on a batch of images.
+
+Everything random in a step follows from (seed, step), so a run that was killed continues from its last save
+exactly as if it had never stopped (CPU, same number of threads).
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from archrep.data.images import Images
+from archrep.ghn.model import GHN
+from archrep.graph.archgraph import ArchGraph
+from archrep.space.architecture import Architecture
+from archrep.space.deepnets import DeepNet, Emitter, Stream, limits, make_plan, redraw_width, sample
+from archrep.train.config import TrainConfig
+from archrep.train.functional import run, skeleton
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """Mean loss and accuracy (%) over the finite architectures of a meta-batch; how many were skipped."""
+
+    loss: float
+    accuracy: float
+    skipped: int
+
+
+class Trainer:
+    """A GHN in training, with its optimiser and position."""
+
+    def __init__(self, config: TrainConfig, images: Images) -> None:
+        self.config, self.images = config, images
+        self.ghn = GHN.untrained(config.ghn, config.seed).train()
+        self.optimizer = torch.optim.Adam(self.ghn.parameters(), config.lr, weight_decay=config.weight_decay)
+        self.step = 0
+
+    def advance(self) -> StepResult:
+        """One optimiser step."""
+        config = self.config
+        x, y = self.images.batch(*self._image_batch())
+        architectures = draw_meta_batch(config, self.step)
+        predicted = self.ghn.predict_many([a.graph for a in architectures])
+        leaves: list[dict[str, Tensor]] = []
+        results = []
+        with torch.random.fork_rng(devices=[]):  # dropout
+            torch.manual_seed(_seed(config.seed, self.step, 1))
+            for architecture, parameters in zip(architectures, predicted, strict=True):
+                leaf, result = _forward_backward(architecture, parameters, x, y, config.meta_batch)
+                if result is not None:
+                    results.append(result)
+                    leaves.append(leaf)
+                else:
+                    leaves.append({})
+        self._update(predicted, leaves)
+        self.step += 1
+        skipped = len(architectures) - len(results)
+        if not results:
+            return StepResult(math.nan, math.nan, skipped)
+        losses, accuracies = zip(*results, strict=True)
+        return StepResult(sum(losses) / len(losses), sum(accuracies) / len(accuracies), skipped)
+
+    def _update(self, predicted: list[dict[str, Tensor]], leaves: list[dict[str, Tensor]]) -> None:
+        """Backward through the GHN, once for the whole meta-batch, and an optimiser step."""
+        pairs = [(tensors[name], leaf.grad) for tensors, own in zip(predicted, leaves, strict=True) for name, leaf in own.items()]
+        pairs = [(tensor, grad) for tensor, grad in pairs if grad is not None]
+        if not pairs:
+            return
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.lr_at(self.step)
+        self.optimizer.zero_grad()
+        torch.autograd.backward(*zip(*pairs, strict=True))
+        norm = torch.nn.utils.clip_grad_norm_(self.ghn.parameters(), self.config.clip)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+
+    def _image_batch(self) -> tuple[Tensor, torch.Generator]:
+        """Image positions of this step, and the generator of its augmentation."""
+        per_epoch = max(len(self.images) // self.config.images, 1)
+        epoch, position = divmod(self.step, per_epoch)
+        shuffle = torch.Generator().manual_seed(_seed(self.config.seed, epoch, 2))
+        order = torch.randperm(len(self.images), generator=shuffle)
+        index = order[position * self.config.images :][: self.config.images]
+        return index, torch.Generator().manual_seed(_seed(self.config.seed, self.step, 3))
+
+    def state(self) -> dict:
+        """Everything that a continued run needs, as plain types and tensors."""
+        return {"step": self.step, "ghn": self.ghn.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state(self, state: dict) -> None:
+        """Continues where `state` was taken."""
+        self.ghn.load_state_dict(state["ghn"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+
+
+def _forward_backward(
+    architecture: Architecture, parameters: dict[str, Tensor], x: Tensor, y: Tensor, meta_batch: int
+) -> tuple[dict[str, Tensor], tuple[float, float] | None]:
+    """Loss gradient in the predicted parameters; None if the loss or a gradient is not finite.
+
+    The gradient stops at the predicted tensors, so no more than one network's activations are in memory.
+    """
+    leaves = {
+        name: value.detach().contiguous(memory_format=torch.channels_last if value.dim() == 4 else torch.contiguous_format).requires_grad_()
+        for name, value in parameters.items()
+    }
+    logits = run(skeleton(architecture).train(), leaves, x)
+    loss = torch.nn.functional.cross_entropy(logits, y)
+    if not torch.isfinite(loss):
+        return {}, None
+    (loss / meta_batch).backward()
+    if not all(torch.isfinite(leaf.grad.sum()) for leaf in leaves.values() if leaf.grad is not None):
+        return {}, None
+    accuracy = (logits.detach().argmax(dim=1) == y).float().mean()
+    return leaves, (float(loss.detach()), 100 * float(accuracy))
+
+
+def draw_meta_batch(config: TrainConfig, step: int) -> list[Architecture]:
+    """Architectures of a step: drawn from the train split, channels and fc_dim anew at every visit."""
+    size = limits(config.space, "train").size
+    stream = Stream("archrep", "train", config.seed, step)
+    while True:
+        drawn = [_visit(config.space, stream.between(0, size - 1), stream) for _ in range(config.meta_batch)]
+        if sum(len(a.graph.primitive) for a in drawn) <= config.max_nodes or config.meta_batch == 1:
+            return drawn
+
+
+def _visit(space: str, index: int, stream: Stream) -> Architecture:
+    config = redraw_width(sample(space, "train", index), space, stream)
+    name = f"{space}:train:{index}"
+    return Architecture(name, space, "train", lambda: _graph(config), lambda: DeepNet(config), {})
+
+
+def _graph(config) -> ArchGraph:
+    return Emitter(make_plan(config)).graph()
+
+
+def _seed(*parts: int) -> int:
+    """A 63-bit seed from several numbers."""
+    return int(Stream(*parts).choice(range(2**62)))
+
+
+def steps(trainer: Trainer) -> Iterator[StepResult]:
+    """Advances until the configured number of steps."""
+    while trainer.step < trainer.config.steps:
+        yield trainer.advance()
