@@ -2,7 +2,6 @@
 
 import sys
 
-import click
 import typer
 
 from archrep.cli import commands
@@ -22,13 +21,7 @@ for command in commands.ALL:
 def main() -> None:
     """Entry point of the console script."""
     try:
-        app(standalone_mode=False)
+        app()
     except ArchrepError as error:
         print(f"archrep: {error}", file=sys.stderr)
         sys.exit(2)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        print("archrep: interrupted", file=sys.stderr)
-        sys.exit(130)
