@@ -16,7 +16,7 @@ _PUBLIC = {
     "load_images": "archrep.data",
 }
 
-__all__ = sorted(_PUBLIC)  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = sorted(_PUBLIC)
 
 
 def __getattr__(name: str) -> object:

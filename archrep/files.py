@@ -51,7 +51,9 @@ def atomic_folder(path: Path, force: bool = False) -> Iterator[Path]:
     path = Path(path)
     refuse_existing(path, force)
     if path.exists() and (not path.is_dir() or any(p.is_dir() for p in path.iterdir())):
-        raise ArchrepError(f"{path} is not a folder of an earlier result; --force does not replace it. Choose another --out.")
+        raise ArchrepError(
+            f"{path} is not a folder of an earlier result; --force does not replace it. Choose another --out."
+        )
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

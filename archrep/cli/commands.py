@@ -1,6 +1,18 @@
-"""All commands. Heavy imports sit inside them, so that `archrep --help` is fast."""
+"""All commands, by name. Heavy imports sit inside them, so that `archrep --help` is fast."""
 
+from collections.abc import Callable
+
+from archrep.cli.embed import embed
+from archrep.cli.map import map_embeddings
 from archrep.cli.measure import measure
+from archrep.cli.probe import probe
 from archrep.cli.train import evaluate, train
 
-ALL = (train, measure, evaluate)
+ALL: dict[str, Callable[..., None]] = {
+    "embed": embed,
+    "probe": probe,
+    "map": map_embeddings,
+    "evaluate": evaluate,
+    "train": train,
+    "measure": measure,
+}

@@ -14,8 +14,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in commands.ALL:
-    app.command()(command)
+for name, command in commands.ALL.items():
+    app.command(name)(command)
 
 
 def main() -> None:

@@ -12,7 +12,9 @@ from archrep.errors import ArchrepError, lookup
 
 def measure(
     archs: options.Archs = None,
-    out: Annotated[Path, typer.Option(help="Label table to write (Parquet); its journal lies beside it.")] = Path("labels.parquet"),
+    out: Annotated[Path, typer.Option(help="Label table to write (Parquet); its journal lies beside it.")] = Path(
+        "labels.parquet"
+    ),
     protocol: Annotated[str, typer.Option(help="Training protocol: quick, or smoke for a trial.")] = "quick",
     data: options.Data = "cifar10",
     seed: options.Seed = 0,

@@ -12,6 +12,7 @@ Archs = Annotated[
 Data = Annotated[
     str, typer.Option("--data", help="Folder or archive with CIFAR-10; `cifar10` downloads it, `digits` needs nothing.")
 ]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, or a CUDA device such as cuda:0.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Use only the first N architectures.")]
@@ -20,3 +21,26 @@ Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threa
 Checkpoint = Annotated[
     Path | None, typer.Option("--checkpoint", help="GHN checkpoint; default: the one that ships with archrep.")
 ]
+
+
+def torch_device(name: str, threads: int | None):
+    """The torch device of that name, `auto` being a GPU where there is one; sets the number of CPU threads.
+
+    Raises:
+        ArchrepError: if there is no such device.
+    """
+    import torch
+
+    from archrep.errors import ArchrepError
+
+    if threads:
+        torch.set_num_threads(threads)
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+        return device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0][:100]
+        raise ArchrepError(f"No device {name!r} here ({reason}). Use auto, cpu or cuda:N.") from error

@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,7 +12,9 @@ from archrep.errors import ArchrepError
 
 
 def train(
-    preset: Annotated[str, typer.Option(help="ghn2-cifar10 (the paper) or ghn2-cifar10-small (CPU).")] = "ghn2-cifar10-small",
+    preset: Annotated[
+        str, typer.Option(help="ghn2-cifar10 (the paper) or ghn2-cifar10-small (CPU).")
+    ] = "ghn2-cifar10-small",
     data: options.Data = "cifar10",
     out: Annotated[Path | None, typer.Option(help="Folder of the new run.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder.")] = None,
@@ -34,22 +36,25 @@ def train(
     from archrep.data import load_images
     from archrep.errors import lookup
     from archrep.train.config import PRESETS
-    from archrep.train.run import continue_run, create, read_config
+    from archrep.train.run import create, read_config
 
-    if (out is None) == (resume is None):
-        raise ArchrepError("Give either --out FOLDER for a new run or --resume FOLDER to continue one.")
-    if out is not None:
+    if out is not None and resume is None:
+        folder = out
         given = {"steps": steps, "meta_batch": meta_batch, "images": images, "lr": lr}
         given |= {"val_every": val_every, "save_every": save_every}
-        changes = {name: value for name, value in given.items() if value is not None}
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         config = dataclasses.replace(lookup(PRESETS, preset, "preset"), seed=seed, **changes)
         image_set = load_images(data)
         if config.ghn.num_classes != image_set.num_classes:
-            raise ArchrepError(f"{preset} predicts {config.ghn.num_classes} classes, {data} has {image_set.num_classes}.")
-        create(config, data, out, threads)
+            raise ArchrepError(
+                f"{preset} predicts {config.ghn.num_classes} classes, {data} has {image_set.num_classes}."
+            )
+        create(config, data, folder, threads)
+    elif resume is not None and out is None:
+        folder = resume
+        image_set = load_images(read_config(folder)[1]["data"])
     else:
-        image_set = load_images(read_config(resume)[1]["data"])
-    folder = out or resume
+        raise ArchrepError("Give either --out FOLDER for a new run or --resume FOLDER to continue one.")
     best = _with_progress(folder, image_set)
     print(f"Best checkpoint: {best}")
     print(f"Run folder: {folder} (metrics.jsonl, last.safetensors)", file=sys.stderr)
@@ -70,5 +75,67 @@ def _with_progress(folder: Path, image_set) -> Path:
         return continue_run(folder, image_set, show)
 
 
-def evaluate() -> None:
-    """placeholder"""
+def evaluate(
+    data: options.Data = "cifar10",
+    checkpoint: options.Checkpoint = None,
+    archs: options.Archs = None,
+    images: Annotated[
+        int | None, typer.Option(min=2, help="Size of a fixed stratified subset of the test images.")
+    ] = None,
+    untrained: Annotated[bool, typer.Option(help="Add an untrained GHN of the same configuration as control.")] = False,
+    limit: options.Limit = None,
+    seed: options.Seed = 0,
+    threads: options.Threads = None,
+    json: options.Json = False,
+) -> None:
+    """Accuracy of predicted parameters: test images, batch norm on the statistics of each batch of 64.
+
+    Example: `archrep evaluate --archs deepnets-small:test:0-49 --data ~/cifar10 --untrained`
+
+    The interval is over architectures (bootstrap of the mean, 95 %).
+    """
+    import itertools
+
+    from archrep.data import load_images
+    from archrep.files import to_json
+    from archrep.ghn import GHN
+    from archrep.shipped import CHECKPOINT, shipped
+    from archrep.space import architectures
+
+    ghn = GHN.load(checkpoint or shipped(CHECKPOINT))
+    options.torch_device("cpu", threads)
+    selected = list(itertools.islice(architectures(*(archs or ["deepnets-small:test:0-49"])), limit))
+    image_set = load_images(data)
+    if image_set.num_classes != ghn.config.num_classes:
+        raise ArchrepError(f"The GHN predicts {ghn.config.num_classes} classes, {data} has {image_set.num_classes}.")
+    test = image_set.test.subset(images) if images else image_set.test
+    ghns = {"checkpoint": ghn} | ({"untrained": GHN.untrained(ghn.config, seed)} if untrained else {})
+    rows = [row for name, model in ghns.items() for row in _evaluate(name, model, selected, test, seed)]
+    if json:
+        print(to_json(rows))
+    else:
+        _print_rows(rows, len(test))
+
+
+def _evaluate(name: str, ghn, selected: list, images, seed: int) -> list[dict]:
+    """One row per split."""
+    from tqdm import tqdm
+
+    from archrep.train.evaluate import evaluate as evaluate_ghn
+    from archrep.train.evaluate import summarize
+
+    bar = tqdm(evaluate_ghn(ghn, selected, images), total=len(selected), desc=name, disable=not sys.stderr.isatty())
+    return [{"ghn": name, **row} for row in summarize(list(bar), seed)]
+
+
+def _print_rows(rows: list[dict], images: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"Top-1 accuracy (%) with predicted parameters, {images} test images")
+    for name in ("GHN", "split", "n", "mean", "95 % interval", "max"):
+        table.add_column(name, justify="left" if name in ("GHN", "split") else "right")
+    for r in rows:
+        bounds = f"{r['ci_low']:.2f} – {r['ci_high']:.2f}"
+        table.add_row(r["ghn"], r["split"], str(r["n"]), f"{r['mean']:.2f}", bounds, f"{r['max']:.2f}")
+    Console().print(table)

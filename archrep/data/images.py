@@ -83,8 +83,8 @@ class ImageSet:
         """First 16 hex digits of the SHA-256 of all pixels and labels."""
         sha = hashlib.sha256()
         for part in (self.train, self.val, self.test):
-            sha.update(part.pixels.numpy())
-            sha.update(part.labels.numpy())
+            sha.update(part.pixels.numpy().tobytes())
+            sha.update(part.labels.numpy().tobytes())
         return sha.hexdigest()[:16]
 
 
@@ -114,15 +114,17 @@ def load_images(source: str = "cifar10") -> ImageSet:
         return _digits()
     path = _download() if source == "cifar10" else Path(source)
     if path.is_file():
-        return _assemble("cifar10", *_read_archive(path))
+        train, test = _read_archive(path)
+        return _assemble("cifar10", train, test)
     if not path.is_dir():
         raise ArchrepError(f"No image data at {path}. {HOW_TO_GET}.")
     parquet = {s: sorted(p for p in path.rglob("*.parquet") if p.name.startswith(s)) for s in ("train", "test")}
     if parquet["train"] and parquet["test"]:
-        return _assemble("cifar10", *(_read_parquet(files) for files in parquet.values()))
+        return _assemble("cifar10", _read_parquet(parquet["train"]), _read_parquet(parquet["test"]))
     found = {p.name: p for p in path.rglob("*.bin")}
     if "test_batch.bin" in found:
-        return _assemble("cifar10", *_read_binary({name: p.read_bytes() for name, p in found.items()}, path))
+        train, test = _read_binary({name: p.read_bytes() for name, p in found.items()}, path)
+        return _assemble("cifar10", train, test)
     raise ArchrepError(f"No CIFAR-10 files in {path}. {HOW_TO_GET}.")
 
 
@@ -130,7 +132,9 @@ def _download() -> Path:
     import pooch
 
     try:
-        return Path(pooch.retrieve(CIFAR10_URL, f"md5:{CIFAR10_MD5}", path=pooch.os_cache("archrep"), progressbar=False))
+        return Path(
+            pooch.retrieve(CIFAR10_URL, f"md5:{CIFAR10_MD5}", path=pooch.os_cache("archrep"), progressbar=False)
+        )
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0][:120]
         raise ArchrepError(f"Cannot download CIFAR-10 ({type(error).__name__}: {reason}). {HOW_TO_GET}.") from error

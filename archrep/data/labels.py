@@ -52,15 +52,18 @@ def read_labels(path: Path) -> Labels:
     Raises:
         ArchrepError: if the file cannot be read, has no column `arch`, or mixes protocols.
     """
+    header: dict = {}
     if Path(path).suffix == ".csv":
-        table, header = _read_csv(Path(path)), {}
+        table = _read_csv(Path(path))
     else:
         raw, header = read_table(path, "labels", ("arch",))
         table = raw.to_pandas()
     if len(table) == 0:
         raise ArchrepError(f"{path}: the label table is empty.")
     if "protocol" in table and table["protocol"].nunique() > 1:
-        raise ArchrepError(f"{path}: labels of several protocols are not comparable: {sorted(table['protocol'].unique())}.")
+        raise ArchrepError(
+            f"{path}: labels of several protocols are not comparable: {sorted(table['protocol'].unique())}."
+        )
     numeric = [c for c in table.select_dtypes(["number", "bool"]).columns if c != "seed"]
     grouped = table.groupby("arch", sort=False)
     mean = grouped[numeric].mean().astype(np.float64)
@@ -75,5 +78,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
         raise ArchrepError(f"{path}: not a readable CSV table ({error}).") from error
     if "arch" not in table:
-        raise ArchrepError(f"{path}: not a table of labels: no column arch; its columns are {', '.join(map(str, table))}.")
+        raise ArchrepError(
+            f"{path}: not a table of labels: no column arch; its columns are {', '.join(map(str, table))}."
+        )
     return table

@@ -38,6 +38,7 @@ def read_table(path: Path, kind: str, required: tuple[str, ...]) -> tuple[pa.Tab
     missing = [name for name in required if name not in table.column_names]
     if missing:
         raise ArchrepError(
-            f"{path}: not a table of {kind}: no column {', '.join(missing)}; its columns are {', '.join(table.column_names)}."
+            f"{path}: not a table of {kind}: no column {', '.join(missing)}; "
+            f"its columns are {', '.join(table.column_names)}."
         )
     return table, header

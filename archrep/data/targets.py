@@ -43,5 +43,6 @@ def target_named(name: str, directions: dict[str, str]) -> Target:
     if name in directions:
         return Target(name, "", directions[name] == "higher", "")
     raise ArchrepError(
-        f"Target {name!r} has no known direction. Known: {', '.join(sorted(TARGETS))}; or declare it in the table's metadata."
+        f"Target {name!r} has no known direction. Known: {', '.join(sorted(TARGETS))}; "
+        "others are declared in the metadata of a Parquet label table."
     )

@@ -41,9 +41,11 @@ def load_ghn(path: Path) -> GHN:
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("archrep", "null"))
-            weights = {name: file.get_tensor(name) for name in file.keys()}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError, ValueError) as error:
-        raise ArchrepError(f"{path}: not a readable safetensors file ({error}); it may be truncated. Copy it again.") from error
+        raise ArchrepError(
+            f"{path}: not a readable safetensors file ({error}); it may be truncated. Copy it again."
+        ) from error
     config = _checked_config(path, header)
     ghn = GHN.untrained(config)
     ghn.provenance = dict(header.get("provenance") or {})

@@ -23,6 +23,9 @@ def known_kernels(max_kernel: int) -> list[int]:
 class NodeEncoder(nn.Module):
     """Initial node states: embedding of the primitive plus, in four quarters, of (out, in, height, width)."""
 
+    channel_index: Tensor  # size → row of `channel`
+    kernel_index: Tensor
+
     def __init__(self, hidden: int, num_classes: int, max_kernel: int) -> None:
         super().__init__()
         channels, kernels = known_channels(num_classes), known_kernels(max_kernel)

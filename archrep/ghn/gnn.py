@@ -1,5 +1,7 @@
 """Propagation over the graph: the gated graph network of GHN-1/2, and the MLP baseline (paper § 4, Eq. 3–4)."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -10,7 +12,7 @@ from archrep.graph.batch import GraphBatch
 def mlp(*widths: int) -> nn.Sequential:
     """Linear layers, each followed by a ReLU."""
     layers: list[nn.Module] = []
-    for n_in, n_out in zip(widths, widths[1:], strict=False):
+    for n_in, n_out in pairwise(widths):
         layers += [nn.Linear(n_in, n_out), nn.ReLU()]
     return nn.Sequential(*layers)
 

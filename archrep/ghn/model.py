@@ -35,6 +35,8 @@ class GHN(nn.Module):
         self.norm = nn.LayerNorm(d) if config.layer_norm else nn.Identity()
         self.tensors = TensorDecoder(d, config.max_shape, config.num_classes)
         self.vectors = VectorDecoder(d, max(config.max_shape[:2]), config.num_classes)
+        if config.normalize:
+            self.tensors.init_unit_variance()
 
     @classmethod
     def load(cls, path: str | Path) -> "GHN":
@@ -72,7 +74,7 @@ class GHN(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights live."""
-        return self.norm.weight.device if self.config.layer_norm else self.vectors.classes.weight.device
+        return self.vectors.classes.weight.device
 
     @torch.no_grad()
     def node_states(self, graph: ArchGraph) -> Tensor:
@@ -126,7 +128,7 @@ class GHN(nn.Module):
         """What decoder makes a parameter of this shape, and which prefix of its largest tensor is needed."""
         if len(shape) < 2:
             return (classifier or "vector", ())
-        out, into, height, width = ((*shape, 1) if len(shape) == 3 else as_4d(shape))
+        out, into, height, width = (*shape, 1) if len(shape) == 3 else as_4d(shape)
         if classifier:
             return (classifier, _round_up(into, self.config.max_shape[1]))
         most = self.config.max_shape

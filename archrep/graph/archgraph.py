@@ -103,8 +103,7 @@ class ArchGraph(Data):
         if shapes:
             own = ["|".join(str(self.param_shapes[n]) for n in names) for names in self.parameters]
             labels = [
-                a + str(s).encode() + o.encode()
-                for a, s, o in zip(labels, self.shape.tolist(), own, strict=True)
+                a + str(s).encode() + o.encode() for a, s, o in zip(labels, self.shape.tolist(), own, strict=True)
             ]
         return _digest(labels, self.edge_index.t().tolist())
 
@@ -142,4 +141,4 @@ def _digest(labels: Sequence[bytes], edges: Sequence[Sequence[int]]) -> str:
     return hashlib.blake2b(b"".join(sorted(state)), digest_size=16).hexdigest()
 
 
-__all__ = ["ArchGraph", "MAX_DISTANCE", "Shape"]
+__all__ = ["MAX_DISTANCE", "ArchGraph", "Shape"]

@@ -95,9 +95,7 @@ def _ancestors(ops: Sequence[Op], output: int) -> list[int]:
     return sorted(alive)
 
 
-def _contract(
-    inputs: dict[int, set[int]], drop: Callable[[int, set[int]], bool]
-) -> dict[int, set[int]]:
+def _contract(inputs: dict[int, set[int]], drop: Callable[[int, set[int]], bool]) -> dict[int, set[int]]:
     """Removes the nodes that `drop(node, its predecessors)` names, joining their neighbours."""
     kept: dict[int, set[int]] = {}
     stands_for: dict[int, set[int]] = {}

@@ -26,7 +26,8 @@ def measure(architecture: Architecture, protocol: Protocol, images: ImageSet, se
     began = time.perf_counter()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # initialisation and dropout
-        network = architecture.build().to(memory_format=torch.channels_last)
+        network = architecture.build()
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         latency = latency_ms(network, protocol, images.test)
         curve, diverged = _train(network, protocol, images.train, seed)
     smooth = [statistics.fmean(curve[max(0, i + 1 - protocol.window) : i + 1]) for i in range(len(curve))]

@@ -35,5 +35,7 @@ class Protocol:
 
 PROTOCOLS: dict[str, Protocol] = {
     "quick": Protocol("quick", steps=200, batch=64, lr=6e-3),
-    "smoke": Protocol("smoke", steps=10, batch=32, lr=6e-3, window=2, val_images=64, test_images=128, latency_repeats=3),
+    "smoke": Protocol(
+        "smoke", steps=10, batch=32, lr=6e-3, window=2, val_images=64, test_images=128, latency_repeats=3
+    ),
 }

@@ -39,7 +39,9 @@ def _column_arch(path: Path) -> list[str]:
     import pandas as pd
 
     if not path.is_file():
-        raise ArchrepError(f"{path}: no such table of architectures. Give a spec or a CSV/Parquet with a column 'arch'.")
+        raise ArchrepError(
+            f"{path}: no such table of architectures. Give a spec or a CSV/Parquet with a column 'arch'."
+        )
     try:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
     except (ValueError, OSError) as error:  # pyarrow and pandas parse errors are ValueErrors

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from archrep.data.images import Images
@@ -42,3 +43,24 @@ def evaluate(ghn: GHN, architectures: Iterable[Architecture], images: Images) ->
             x, y = images.batch(chunk)
             correct += int((run(network, parameters, x).argmax(dim=1) == y).sum())
         yield Predicted(architecture.id, architecture.split, 100 * correct / len(images))
+
+
+def summarize(results: list[Predicted], seed: int = 0) -> list[dict]:
+    """Per split: n, mean, max and the 95 % bootstrap interval of the mean over architectures, in %."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for split in dict.fromkeys(r.split for r in results):
+        values = np.array([r.accuracy for r in results if r.split == split])
+        means = rng.choice(values, size=(2000, len(values))).mean(axis=1)
+        low, high = np.quantile(means, [0.025, 0.975])
+        rows.append(
+            {
+                "split": split,
+                "n": len(values),
+                "mean": float(values.mean()),
+                "max": float(values.max()),
+                "ci_low": float(low),
+                "ci_high": float(high),
+            }
+        )
+    return rows

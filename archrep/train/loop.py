@@ -65,14 +65,19 @@ class Trainer:
 
     def _update(self, predicted: list[dict[str, Tensor]], leaves: list[dict[str, Tensor]]) -> None:
         """Backward through the GHN, once for the whole meta-batch, and an optimiser step."""
-        pairs = [(tensors[name], leaf.grad) for tensors, own in zip(predicted, leaves, strict=True) for name, leaf in own.items()]
+        pairs = [
+            (tensors[name], leaf.grad)
+            for tensors, own in zip(predicted, leaves, strict=True)
+            for name, leaf in own.items()
+        ]
         pairs = [(tensor, grad) for tensor, grad in pairs if grad is not None]
         if not pairs:
             return
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr_at(self.step)
         self.optimizer.zero_grad()
-        torch.autograd.backward(*zip(*pairs, strict=True))
+        tensors, grads = zip(*pairs, strict=True)
+        torch.autograd.backward(tensors, grads)
         norm = torch.nn.utils.clip_grad_norm_(self.ghn.parameters(), self.config.clip)
         if torch.isfinite(norm):
             self.optimizer.step()
@@ -105,7 +110,9 @@ def _forward_backward(
     The gradient stops at the predicted tensors, so no more than one network's activations are in memory.
     """
     leaves = {
-        name: value.detach().contiguous(memory_format=torch.channels_last if value.dim() == 4 else torch.contiguous_format).requires_grad_()
+        name: value.detach()
+        .contiguous(memory_format=torch.channels_last if value.dim() == 4 else torch.contiguous_format)
+        .requires_grad_()
         for name, value in parameters.items()
     }
     logits = run(skeleton(architecture).train(), leaves, x)

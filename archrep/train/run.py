@@ -1,10 +1,10 @@
 """A training run in a folder: config, metrics, resume state and the best checkpoint.
 
-    config.json      resolved configuration and data source
-    metrics.jsonl    one line per validation
-    state.pt         resume state (plain tensors and numbers, read with weights_only)
-    best.safetensors the GHN with the highest validation accuracy
-    last.safetensors the GHN after the last step
+config.json      resolved configuration and data source
+metrics.jsonl    one line per validation
+state.pt         resume state (plain tensors and numbers, read with weights_only)
+best.safetensors the GHN with the highest validation accuracy
+last.safetensors the GHN after the last step
 """
 
 import dataclasses
@@ -37,7 +37,9 @@ def create(config: TrainConfig, data: str, folder: Path, threads: int | None = N
         ArchrepError: if the folder exists.
     """
     if folder.exists():
-        raise ArchrepError(f"{folder} exists; continue it with `archrep train --resume {folder}`, or choose another --out.")
+        raise ArchrepError(
+            f"{folder} exists; continue it with `archrep train --resume {folder}`, or choose another --out."
+        )
     record = {
         "train": dataclasses.asdict(config),
         "data": data if data in ("cifar10", "digits") else str(Path(data).resolve()),

@@ -66,7 +66,8 @@ class Op(nn.Module):
         super().__init__()
         self.op = nn.Sequential(*layers)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, c_in, H, W) -> (B, c_out, H', W')
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, c_in, H, W) → (B, c_out, H', W')."""
         return self.op(x)
 
 
@@ -102,7 +103,8 @@ class FactorizedReduce(nn.Module):
         self.conv_2 = _conv(step.c_in, step.c_out // 2, 1, step.stride)
         self.bn = _norm(step.c_out, norm)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, c_in, H, W) -> (B, c_out, H/2, W/2)
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, c_in, H, W) → (B, c_out, H/2, W/2)."""
         x = F.relu(x)
         return self.bn(torch.cat([self.conv_1(x), self.conv_2(x[:, :, 1:, 1:])], dim=1))
 
@@ -114,7 +116,8 @@ class PosEnc(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(1, step.c_in, step.kernel, step.kernel))
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W)
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W), in and out."""
         return x + self.weight
 
 
@@ -127,7 +130,8 @@ class ChannelSE(nn.Module):
         self.fc1 = nn.Linear(step.c_in, step.c_in // 2)
         self.fc2 = nn.Linear(step.c_in // 2, step.c_in)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, H', W')
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, H', W')."""
         gate = F.hardswish(self.fc2(F.relu(self.fc1(x.mean(dim=(2, 3))))))  # (B, C)
         return (x * gate[:, :, None, None])[:, :, :: self.stride, :: self.stride]
 
@@ -141,7 +145,8 @@ class FeedForward(nn.Module):
             nn.Linear(c_in, c_out), nn.GELU(), nn.Identity(), nn.Linear(c_out, c_in), nn.Identity()
         )
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, n, C)
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n, C), in and out."""
         return self.net(x)
 
 
@@ -157,7 +162,8 @@ class Transformer(nn.Module):
         self.ln2 = nn.LayerNorm(step.c_in)
         self.ff = FeedForward(step.c_in, step.c_out)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W)
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W), in and out."""
         tokens = x.flatten(2).transpose(1, 2)  # (B, n, C)
         q, k, v = self.to_qkv(self.ln1(tokens)).unflatten(2, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)  # (B, heads, n, d)
         attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)  # (B, n, inner)

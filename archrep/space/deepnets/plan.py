@@ -6,6 +6,7 @@ two cannot disagree about wiring. Paper § 3 and appendix A; cells as in DARTS (
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from archrep.errors import ArchrepError
 from archrep.space.deepnets.config import OPS, DeepNetConfig, Edge
@@ -62,6 +63,8 @@ def make_plan(config: DeepNetConfig, num_classes: int = 10, imagenet: bool = Fal
     """
     plan = Plan(norm=config.norm, image_size=224 if imagenet else 32)
     plan.add("input", (), size=plan.image_size)
+    s0: int | None
+    s1: int | None
     s0, s1, c0, c1 = _add_stem(plan, config, imagenet)
 
     channels = config.channels
@@ -108,9 +111,7 @@ def _add_stem(plan: Plan, config: DeepNetConfig, imagenet: bool) -> tuple[int, i
 class _Cell:
     """Adds the steps of one cell to a plan."""
 
-    def __init__(
-        self, plan: Plan, config: DeepNetConfig, index: int, reduction: bool, c_out: int, c_in: int
-    ) -> None:
+    def __init__(self, plan: Plan, config: DeepNetConfig, index: int, reduction: bool, c_out: int, c_in: int) -> None:
         genotype = config.genotype
         self.plan, self.config, self.name = plan, config, f"cells.{index}"
         self.edges = genotype.reduce if reduction else genotype.normal
@@ -191,7 +192,7 @@ def _add_head(plan: Plan, config: DeepNetConfig, state: int, c: int, num_classes
     hidden = [config.fc_dim] * max(config.fc_layers - 1, 0)
     widths = [c, *hidden, num_classes]
     state = plan.add("flatten", (state,), size=1)
-    for i, (c_in, c_out) in enumerate(zip(widths, widths[1:], strict=False)):
+    for i, (c_in, c_out) in enumerate(pairwise(widths)):
         if i > 0:
             state = plan.add("relu", (state,))
             state = plan.add("dropout", (state,), name=f"classifier.{3 * i - 1}")

@@ -84,7 +84,7 @@ _SMALL = Limits(
     max_macs=12 * 10**6,
 )
 _TRAIN_BINS = (2, 3, 4, 5, 6, 7)
-_SMALL_OOD = {"size": 100, "bins": (0, 1)}
+_SMALL_OOD = replace(_SMALL, size=100, bins=(0, 1))
 
 LIMITS: dict[str, dict[str, Limits]] = {
     "deepnets": {
@@ -95,18 +95,16 @@ LIMITS: dict[str, dict[str, Limits]] = {
         "deep": replace(_BASE, size=100, bins=(0, 1), cells=(10, 36), deep=(18,), max_params=10**8),
         "dense": replace(_BASE, size=100, bins=(0, 1), steps=(2, 6, 10), max_params=10**8),
         "bnfree": replace(_BASE, size=100, bins=(0, 1), norm=False),
-        "search": replace(
-            _BASE, size=10**5, bins=_TRAIN_BINS, cells=(6, 20), deep=(10,), steps=(1, 3, 6), norm=True
-        ),
+        "search": replace(_BASE, size=10**5, bins=_TRAIN_BINS, cells=(6, 20), deep=(10,), steps=(1, 3, 6), norm=True),
     },
     "deepnets-small": {
         "train": replace(_SMALL, size=10**6, bins=_TRAIN_BINS),
         "val": replace(_SMALL, bins=(0,)),
         "test": replace(_SMALL, bins=(1,)),
         "wide": replace(_SMALL, size=100, bins=(1,)),
-        "deep": replace(_SMALL, **_SMALL_OOD, cells=(8, 16), deep=(10,), max_macs=24 * 10**6),
-        "dense": replace(_SMALL, **_SMALL_OOD, steps=(2, 4, 6), max_macs=24 * 10**6),
-        "bnfree": replace(_SMALL, **_SMALL_OOD, norm=False),
+        "deep": replace(_SMALL_OOD, cells=(8, 16), deep=(10,), max_macs=24 * 10**6),
+        "dense": replace(_SMALL_OOD, steps=(2, 4, 6), max_macs=24 * 10**6),
+        "bnfree": replace(_SMALL_OOD, norm=False),
         "search": replace(_SMALL, size=10**5, bins=_TRAIN_BINS, norm=True),
     },
 }
@@ -126,9 +124,7 @@ def sample(preset: str, split: str, index: int) -> DeepNetConfig:
     """
     drawn_from = limits(preset, split)
     if not 0 <= index < drawn_from.size:
-        raise ArchrepError(
-            f"{preset}:{split} has architectures 0 … {drawn_from.size - 1}; got index {index}."
-        )
+        raise ArchrepError(f"{preset}:{split} has architectures 0 … {drawn_from.size - 1}; got index {index}.")
     if split == "wide":
         narrow = sample(preset, "test", index)
         return replace(narrow, channels=WIDER[preset] * narrow.channels)
@@ -219,9 +215,7 @@ def _rejected(genotype: Genotype) -> bool:
     convolves = any("conv" in op for op in ops)
     learns = convolves or "msa" in ops or "cse" in ops
     cells = ([op for op, _ in cell] for cell in (genotype.normal, genotype.reduce))
-    crowded = any(
-        cell.count("cse") > 1 or cell.count("conv_5x5") + cell.count("conv_7x7") > 1 for cell in cells
-    )
+    crowded = any(cell.count("cse") > 1 or cell.count("conv_5x5") + cell.count("conv_7x7") > 1 for cell in cells)
     return not learns or crowded or ("cse" in ops and not convolves)
 
 

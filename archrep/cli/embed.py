@@ -1,0 +1,65 @@
+"""`archrep embed`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from archrep.cli import options
+
+CHUNK = 512  # architectures whose graphs are in memory at once
+
+
+def embed(
+    checkpoint: options.Checkpoint = None,
+    archs: options.Archs = None,
+    out: Annotated[Path, typer.Option(help="Embedding table to write (Parquet).")] = Path("embeddings.parquet"),
+    limit: options.Limit = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    force: options.Force = False,
+) -> None:
+    """Embed architectures with a GHN: one row per architecture, the mean of its final node states.
+
+    Example: `archrep embed --archs deepnets-small:test:0-99 --out embeddings.parquet`
+
+    Without options, the architectures with shipped labels are embedded with the shipped GHN.
+    """
+    import dataclasses
+    import itertools
+
+    import numpy as np
+    from tqdm import tqdm
+
+    from archrep.data.embeddings import write_embeddings
+    from archrep.errors import ArchrepError
+    from archrep.files import file_digest, provenance, refuse_existing
+    from archrep.ghn import GHN
+    from archrep.shipped import CHECKPOINT, LABELS, shipped
+    from archrep.space import architectures
+
+    refuse_existing(out, force)
+    checkpoint = checkpoint or shipped(CHECKPOINT)
+    ghn = GHN.load(checkpoint).to(options.torch_device(device, threads))
+    selected = itertools.islice(architectures(*(archs or [str(shipped(LABELS))])), limit)
+    columns: dict[str, list] = {name: [] for name in ("arch", "space", "split", "nodes", "params")}
+    values = []
+    with tqdm(unit="arch", disable=not sys.stderr.isatty()) as bar:
+        while chunk := list(itertools.islice(selected, CHUNK)):
+            values.append(ghn.embed([a.graph for a in chunk]).numpy())
+            for a in chunk:
+                row = (a.id, a.space, a.split, len(a.graph.primitive), a.graph.num_params)
+                for column, value in zip(columns.values(), row, strict=True):
+                    column.append(value)
+            bar.update(len(chunk))
+    if not values:
+        raise ArchrepError("No architectures to embed: the given specs and tables name none.")
+    header = {
+        "ghn": dataclasses.asdict(ghn.config),
+        "checkpoint": checkpoint.name,
+        "checkpoint_digest": file_digest(checkpoint),
+        "provenance": provenance(),
+    }
+    write_embeddings(out, columns, np.concatenate(values), header, force)
+    print(f"Embeddings of {len(columns['arch'])} architectures ({ghn.config.hidden}-dimensional): {out}")

@@ -1,0 +1,55 @@
+"""Embedding tables: one row per architecture (design: files and formats)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from archrep.data.tables import read_table, write_table
+from archrep.errors import ArchrepError
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Embeddings (n, d) float32; row i belongs to `table.iloc[i]`, which is indexed by architecture."""
+
+    table: pd.DataFrame
+    values: np.ndarray
+    header: dict
+
+
+def write_embeddings(path: Path, columns: dict[str, list], values: np.ndarray, header: dict, force: bool) -> None:
+    """Writes a table of architectures and their embeddings.
+
+    Args:
+        columns: `arch`, `space`, `split` and further facts, one entry per architecture.
+        values: (n, d) float32.
+        header: what the embeddings were made with.
+    """
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(values.astype(np.float32).ravel()), values.shape[1])
+    table = pa.table({**columns, "embedding": vectors})
+    write_table(table, {"format": 1, "kind": "embeddings", **header}, path, force)
+
+
+def read_embeddings(path: Path) -> Embeddings:
+    """Reads an embedding table.
+
+    Raises:
+        ArchrepError: if it is missing or damaged, or names an architecture twice.
+    """
+    raw, header = read_table(path, "embeddings", ("arch", "embedding"))
+    column = raw["embedding"].combine_chunks()
+    if not pa.types.is_fixed_size_list(column.type) or len(raw) == 0 or column.null_count:
+        raise ArchrepError(
+            f"{path}: column 'embedding' must hold vectors of one length; write it with `archrep embed`."
+        )
+    values = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(raw), -1)
+    if not np.isfinite(values).all():
+        raise ArchrepError(f"{path}: embeddings have NaN or infinite values.")
+    table = raw.drop_columns(["embedding"]).to_pandas().set_index("arch")
+    twice = table.index[table.index.duplicated()]
+    if len(twice):
+        raise ArchrepError(f"{path}: architecture {twice[0]!r} occurs more than once.")
+    return Embeddings(table, values, header)

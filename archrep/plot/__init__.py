@@ -1,0 +1,4 @@
+"""Static figures. Computing happens elsewhere; these functions only draw.
+
+May import everything but `cli`.
+"""
