@@ -30,18 +30,6 @@ class TensorDecoder(nn.Module):
         self.channels = nn.Linear(8 * hidden, out * into)
         self.classes = nn.Linear(out, num_classes)
 
-    def init_unit_variance(self) -> None:
-        """Initialises so that decoded entries have variance about 1, which fan-in normalisation expects.
-
-        torch's default leaves them ten times too small. He initialisation (arXiv:1502.01852) keeps the scale
-        through the ReLUs; zero biases let every node differ from the start.
-        """
-        for layer in (self.spread, self.widen, self.classes):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        nn.init.kaiming_normal_(self.channels.weight, nonlinearity="linear")
-        for layer in (self.spread, self.widen, self.channels, self.classes):
-            nn.init.zeros_(layer.bias)
-
     def forward(self, states: Tensor, shape: tuple[int, int, int, int]) -> Tensor:
         """States (k, d) → tensors (k, *shape), where shape ≤ max_shape in every dimension."""
         out, into, height, width = shape

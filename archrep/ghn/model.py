@@ -35,8 +35,6 @@ class GHN(nn.Module):
         self.norm = nn.LayerNorm(d) if config.layer_norm else nn.Identity()
         self.tensors = TensorDecoder(d, config.max_shape, config.num_classes)
         self.vectors = VectorDecoder(d, max(config.max_shape[:2]), config.num_classes)
-        if config.normalize:
-            self.tensors.init_unit_variance()
 
     @classmethod
     def load(cls, path: str | Path) -> "GHN":

@@ -46,7 +46,8 @@ def make_folds(groups: np.ndarray, repeats: int, seed: int) -> list[list[np.ndar
     distinct = len(np.unique(groups))
     if distinct < 4 * FOLDS:
         raise ArchrepError(
-            f"{distinct} different architectures have labels and embeddings; a probe needs at least {4 * FOLDS}. Measure more."
+            f"{distinct} different architectures have labels and embeddings; "
+            f"a probe needs at least {4 * FOLDS}. Measure more."
         )
     splitters = [GroupKFold(FOLDS, shuffle=True, random_state=seed + r) for r in range(repeats)]
     return [[test for _, test in s.split(groups, groups=groups)] for s in splitters]
