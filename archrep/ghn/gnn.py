@@ -48,7 +48,8 @@ class GatedGNN(nn.Module):
         rows = torch.arange(size, device=states.device)[:, None]  # (B, 1)
         # Position n is the padding: it reads a zero state, sends nothing, and is cut off at the end.
         states = pad(states, (0, 0, 0, 1))  # (B, n+1, d)
-        weights = pad(torch.stack(edges, dim=2), (0, 1, 0, 0, 0, 1))  # (B, n+1, kinds, n+1)
+        weights = torch.stack(edges, dim=2).to(states.dtype)
+        weights = pad(weights, (0, 1, 0, 0, 0, 1))  # (B, n+1, kinds, n+1)
         message = torch.zeros_like(states)
         updated = []
         for level in levels:  # (B, w)

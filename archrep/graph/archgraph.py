@@ -30,15 +30,16 @@ class ArchGraph(Data):
 
     - `param_names`: name of the node's main parameter, or None
     - `parameters`: names of all parameters the node owns (a norm's bias belongs to its node)
-    - `param_shapes`: dict, parameter name → shape, for every name in `parameters`
-    - `unused`: names of parameters that the forward pass never uses
+    - `parameter_shapes`: their shapes
+
+    Of the whole graph: `unused`, names of parameters that the forward pass never uses.
     """
 
     primitive: Tensor
     shape: Tensor
     param_names: list[str | None]
     parameters: list[tuple[str, ...]]
-    param_shapes: dict[str, Shape]
+    parameter_shapes: list[tuple[Shape, ...]]
     unused: tuple[str, ...]
 
     @property
@@ -51,9 +52,19 @@ class ArchGraph(Data):
         return PRIMITIVES[int(self.primitive[node])]
 
     @property
+    def param_shapes(self) -> dict[str, Shape]:
+        """Shape of every parameter in `parameters`, by name."""
+        cached = self.__dict__.get("_param_shapes")
+        if cached is None:
+            pairs = zip(self.parameters, self.parameter_shapes, strict=True)
+            cached = {name: shape for names, shapes in pairs for name, shape in zip(names, shapes, strict=True)}
+            self.__dict__["_param_shapes"] = cached
+        return cached
+
+    @property
     def num_params(self) -> int:
         """Number of parameters that the forward pass uses."""
-        return sum(prod(shape) for shape in self.param_shapes.values())
+        return sum(prod(shape) for shapes in self.parameter_shapes for shape in shapes)
 
     @property
     def distance_matrix(self) -> np.ndarray:
@@ -101,9 +112,9 @@ class ArchGraph(Data):
         """
         labels = [bytes([p]) for p in self.primitive.tolist()]
         if shapes:
-            own = ["|".join(str(self.param_shapes[n]) for n in names) for names in self.parameters]
             labels = [
-                a + str(s).encode() + o.encode() for a, s, o in zip(labels, self.shape.tolist(), own, strict=True)
+                label + f"{shape} {own}".encode()
+                for label, shape, own in zip(labels, self.shape.tolist(), self.parameter_shapes, strict=True)
             ]
         return _digest(labels, self.edge_index.t().tolist())
 

@@ -57,12 +57,13 @@ def build_graph(ops: Sequence[Op], output: int, param_shapes: Mapping[str, Shape
     used = {name for op in kept for name in op.params}
     graph = ArchGraph()
     graph.num_nodes = len(kept)
-    graph.primitive = torch.tensor([INDEX[op.primitive] for op in kept if op.primitive])  # (N,)
-    graph.shape = torch.tensor([as_4d(op.shape) for op in kept])  # (N, 4)
-    graph.edge_index = torch.tensor(edges, dtype=torch.int64).reshape(-1, 2).t().contiguous()  # (2, E)
+    with torch.device("cpu"):  # whatever device the caller has set
+        graph.primitive = torch.tensor([INDEX[op.primitive] for op in kept if op.primitive])  # (N,)
+        graph.shape = torch.tensor([as_4d(op.shape) for op in kept])  # (N, 4)
+        graph.edge_index = torch.tensor(edges, dtype=torch.int64).reshape(-1, 2).t().contiguous()  # (2, E)
     graph.param_names = [op.params[0] if op.params else None for op in kept]
     graph.parameters = [op.params for op in kept]
-    graph.param_shapes = {name: tuple(param_shapes[name]) for op in kept for name in op.params}
+    graph.parameter_shapes = [tuple(tuple(param_shapes[name]) for name in op.params) for op in kept]
     graph.unused = tuple(name for name in param_shapes if name not in used)
     return graph
 

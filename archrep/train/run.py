@@ -77,12 +77,11 @@ def continue_run(folder: Path, images: ImageSet, progress: Progress | None = Non
     config, record = read_config(folder)
     torch.set_num_threads(record["threads"])
     trainer = Trainer(config, images.train)
-    best, seconds = _load_state(folder / STATE, trainer)
+    best, seconds, recent = _load_state(folder / STATE, trainer)
     _truncate_metrics(folder / METRICS, trainer.step)
     val_archs = [deepnet(config.space, "val", i) for i in range(config.val_archs)]
     val_images = images.val.subset(config.val_images)
     began = saved = time.monotonic()
-    recent: list[StepResult] = []
     for result in steps(trainer):
         recent.append(result)
         if progress:
@@ -101,7 +100,7 @@ def continue_run(folder: Path, images: ImageSet, progress: Progress | None = Non
                 best = line["val_accuracy"]
                 trainer.ghn.save(folder / BEST, force=True)
         if at_end or trainer.step % config.val_every == 0 or time.monotonic() - saved > config.save_every:
-            _save_state(folder / STATE, trainer, best, seconds + time.monotonic() - began)
+            _save_state(folder / STATE, trainer, best, seconds + time.monotonic() - began, recent)
             saved = time.monotonic()
     trainer.ghn.save(folder / LAST, force=True)
     if not (folder / BEST).exists():
@@ -138,19 +137,20 @@ def _describe(trainer: Trainer, record: dict, images: ImageSet, line: dict) -> N
     }
 
 
-def _save_state(path: Path, trainer: Trainer, best: float, seconds: float) -> None:
+def _save_state(path: Path, trainer: Trainer, best: float, seconds: float, recent: list[StepResult]) -> None:
+    since_validation = [dataclasses.astuple(result) for result in recent]
     with atomic(path, force=True) as temporary:
-        torch.save({**trainer.state(), "best": best, "seconds": seconds}, temporary)
+        torch.save({**trainer.state(), "best": best, "seconds": seconds, "recent": since_validation}, temporary)
 
 
-def _load_state(path: Path, trainer: Trainer) -> tuple[float, float]:
-    """Restores the trainer; returns the best validation accuracy and the seconds spent so far."""
+def _load_state(path: Path, trainer: Trainer) -> tuple[float, float, list[StepResult]]:
+    """Restores the trainer; returns the best validation accuracy, the seconds spent, and steps not yet summed up."""
     if not path.exists():
-        return -1.0, 0.0
+        return -1.0, 0.0, []
     try:
         state = torch.load(path, weights_only=True)
         trainer.load_state(state)
-        return state["best"], state["seconds"]
+        return state["best"], state["seconds"], [StepResult(*result) for result in state["recent"]]
     except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0][:120]
         raise ArchrepError(f"{path}: damaged resume state ({reason}). Delete it to start this run over.") from error

@@ -1,0 +1,5 @@
+"""`python -m archrep.cli` is `archrep`."""
+
+from archrep.cli.main import main
+
+main()

@@ -1,0 +1,144 @@
+"""The command line as users type it: results, help, and every expected error as one line with exit code 2."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from archrep import GHN
+from archrep.cli import commands
+from archrep.data.embeddings import read_embeddings
+
+
+def run(*args, cwd=None):
+    return subprocess.run(
+        [sys.executable, "-m", "archrep.cli", *map(str, args)], capture_output=True, text=True, cwd=cwd, timeout=280
+    )
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A checkpoint, an embedding table of 24 architectures, and labels for them."""
+    folder = tmp_path_factory.mktemp("files")
+    GHN.untrained(seed=2).save(folder / "ghn.safetensors")
+    archs = "deepnets-small:train:0-23"
+    done = run("embed", "--checkpoint", folder / "ghn.safetensors", "--archs", archs, "--out", folder / "e.parquet")
+    assert done.returncode == 0, done.stderr
+    table = read_embeddings(folder / "e.parquet").table
+    pd.DataFrame({"arch": table.index, "accuracy": table["nodes"], "flops": table["params"], "odd": 1.0}).to_csv(
+        folder / "l.csv", index=False
+    )
+    return folder
+
+
+def test_embed_writes_what_the_model_computes(files):
+    read = read_embeddings(files / "e.parquet")
+    assert read.values.shape == (24, 32)
+    assert list(read.table["split"].unique()) == ["train"]
+    assert read.header["checkpoint"] == "ghn.safetensors"
+    assert "embed" in read.header["provenance"]["command"]
+
+
+def test_probe_and_map(files, tmp_path):
+    tables = ("--embeddings", files / "e.parquet", "--labels", files / "l.csv")
+    done = run("probe", *tables, "--target", "accuracy", "--out", tmp_path / "p")
+    assert done.returncode == 0, done.stderr
+    assert "Kendall" in done.stdout
+    report = json.loads((tmp_path / "p" / "report.json").read_text())
+    assert report["n"] == 24
+    assert len(report["scores"]) == 5
+    assert {p.name for p in (tmp_path / "p").iterdir()} == {
+        *("report.json", "probe.skops", "scatter.png", "scatter.svg", "scatter.csv")
+    }
+    import skops.io
+
+    unknown = skops.io.get_untrusted_types(file=tmp_path / "p" / "probe.skops")
+    assert unknown == []
+    probe = skops.io.load(tmp_path / "p" / "probe.skops")
+    assert probe.predict(read_embeddings(files / "e.parquet").values).shape == (24,)
+
+    done = run("map", *tables, "--color", "split", "--out", tmp_path / "map")
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("map.*"))) == 3
+    again = run("map", *tables, "--color", "split", "--out", tmp_path / "map")
+    assert again.returncode == 2
+
+
+def test_evaluate_json(files):
+    done = run(
+        *("evaluate", "--checkpoint", files / "ghn.safetensors", "--data", "digits", "--images", 64),
+        *("--archs", "deepnets-small:test:0-1", "--untrained", "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert [r["ghn"] for r in rows] == ["checkpoint", "untrained"]
+    assert rows[0]["n"] == 2
+
+
+@pytest.mark.parametrize("name", list(commands.ALL))
+def test_help_shows_an_example(name):
+    done = run(name, "--help")
+    assert done.returncode == 0
+    assert f"archrep {name}" in " ".join(done.stdout.split())
+    assert "Example:" in done.stdout
+
+
+def test_start_is_fast_because_nothing_heavy_is_imported():
+    code = (
+        "import sys, archrep, archrep.cli; "
+        "print([m for m in ('torch', 'numpy', 'pandas', 'sklearn', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+ERRORS = {
+    "missing checkpoint": ("embed --checkpoint none.safetensors --archs deepnets-small:test:0", "no such checkpoint"),
+    "unknown space": ("embed --checkpoint {ghn} --archs nasbench:1", "Unknown space"),
+    "unknown split": ("embed --checkpoint {ghn} --archs deepnets-small:tests:1", "Did you mean 'test'"),
+    "empty list": ("embed --checkpoint {ghn} --archs empty.csv", "name none"),
+    "existing output": ("embed --checkpoint {ghn} --archs deepnets-small:test:0 --out {l}", "--force"),
+    "unwritable": ("embed --checkpoint {ghn} --archs deepnets-small:test:0 --out {l}/x/e.parquet", "Cannot write"),
+    "unknown device": ("embed --checkpoint {ghn} --archs deepnets-small:test:0 --device tpu9", "No device"),
+    "unknown target": ("probe --embeddings {e} --labels {l} --target acuracy", "Did you mean 'accuracy'"),
+    "unknown column": ("map --embeddings {e} --labels {l} --color depth", "Unknown column"),
+    "no match": ("probe --embeddings {e} --labels other.csv", "has an embedding"),
+    "constant": ("probe --embeddings {e} --labels constant.csv", "constant"),
+    "not embeddings": ("probe --embeddings {ghn} --labels {l}", "not a readable Parquet"),
+    "no data": ("train --data nowhere --out run", "No image data"),
+    "not images": (
+        "measure --archs deepnets-small:test:0 --data {data} --out l.parquet",
+        "not a parquet file of images",
+    ),
+    "unknown preset": ("train --preset ghn9 --data digits --out run", "Unknown preset"),
+    "unknown protocol": ("measure --archs deepnets-small:test:0 --protocol slow --data digits", "Unknown protocol"),
+    "nothing to measure": ("measure --data digits", "Nothing to measure"),
+    "no such run": ("train --resume nowhere", "not the folder of a training run"),
+}
+
+
+@pytest.mark.parametrize("case", list(ERRORS))
+def test_expected_errors_are_one_line(case, files, tmp_path):
+    (tmp_path / "empty.csv").write_text("arch\n")
+    (tmp_path / "other.csv").write_text("arch,accuracy\ndeepnets:test:1,3\n")
+    (tmp_path / "data").mkdir()
+    for name in ("train", "test"):
+        (tmp_path / "data" / f"{name}.parquet").write_bytes((files / "e.parquet").read_bytes())
+    table = pd.read_csv(files / "l.csv")
+    table.assign(accuracy=5.0).to_csv(tmp_path / "constant.csv", index=False)
+    before = sorted(tmp_path.rglob("*"))
+    command, message = ERRORS[case]
+    places = {
+        "ghn": files / "ghn.safetensors",
+        "e": files / "e.parquet",
+        "l": files / "l.csv",
+        "data": tmp_path / "data",
+    }
+    done = run(*(part.format(**places) for part in command.split()), cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert done.stdout == ""
+    assert sorted(tmp_path.rglob("*")) == before

@@ -1,0 +1,51 @@
+"""Figures: deterministic, complete, and refused in one line where they make no sense."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from archrep.errors import ArchrepError
+from archrep.plot.style import save_figure
+from archrep.plot.umap_map import draw_map, project
+
+
+@pytest.fixture(scope="session")
+def projected():
+    values = np.concatenate([np.random.default_rng(i).normal(4 * i, 1, (20, 8)) for i in range(3)])
+    return values, project(values, seed=1)
+
+
+def test_projection_is_deterministic_and_separates_clusters(projected):
+    values, xy = projected
+    assert np.array_equal(xy, project(values, seed=1))
+    centres = np.stack([xy[20 * i : 20 * i + 20].mean(axis=0) for i in range(3)])
+    spread = max(xy[20 * i : 20 * i + 20].std() for i in range(3))
+    assert np.linalg.norm(centres[0] - centres[2]) > spread
+    with pytest.raises(ArchrepError, match="at least 5"):
+        project(values[:4])
+
+
+def test_map_is_saved_three_ways(projected, tmp_path):
+    _, xy = projected
+    points = pd.DataFrame(xy, columns=["x", "y"]).assign(value=np.arange(60.0), kind=["a", "b", "c"] * 20)
+    points.loc[3, "value"] = np.nan
+    for color in ("value", "kind"):
+        paths = save_figure(draw_map(points, color, "%", "title"), points, tmp_path / color)
+        assert [p.suffix for p in paths] == [".png", ".svg", ".csv"]
+        assert Image.open(paths[0]).size[0] > 400
+        assert pd.read_csv(paths[2]).shape == points.shape
+    again = save_figure(draw_map(points, "kind", "%", "title"), points, tmp_path / "again")
+    assert again[0].read_bytes() == (tmp_path / "kind.png").read_bytes()
+    assert again[1].read_bytes() == (tmp_path / "kind.svg").read_bytes()
+    with pytest.raises(ArchrepError, match="--force"):
+        save_figure(draw_map(points, "kind"), points, tmp_path / "kind")
+
+
+def test_bad_columns(projected):
+    _, xy = projected
+    points = pd.DataFrame(xy, columns=["x", "y"]).assign(name=[f"n{i}" for i in range(60)])
+    with pytest.raises(ArchrepError, match="Unknown column 'size'"):
+        draw_map(points, "size")
+    with pytest.raises(ArchrepError, match="60 categories"):
+        draw_map(points, "name")

@@ -1,0 +1,142 @@
+"""DeepNets: names are stable, splits are disjoint, networks run, and recorded networks are reproduced."""
+
+import dataclasses
+import json
+from collections import Counter
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+import archrep
+from archrep.errors import ArchrepError
+from archrep.space.deepnets import DeepNet, DeepNetConfig, Emitter, make_plan, sample
+
+
+def test_names_never_change():
+    """These are part of the published labels: a change here renames every architecture."""
+    first = sample("deepnets-small", "test", 0)
+    assert (first.n_cells, first.channels, first.fc_dim, first.genotype.normal[0]) == NAMES["deepnets-small"]
+    first = sample("deepnets", "test", 0)
+    assert (first.n_cells, first.channels, first.fc_dim, first.genotype.normal[0]) == NAMES["deepnets"]
+
+
+NAMES = {
+    "deepnets-small": (5, 8, 192, ("skip_connect", 1)),
+    "deepnets": (10, 48, 192, ("none", 0)),
+}
+
+
+def test_an_index_stands_alone():
+    alone = sample("deepnets-small", "val", 7)
+    assert [sample("deepnets-small", "val", i) for i in range(9)][7] == alone
+    torch.manual_seed(1)
+    assert sample("deepnets-small", "val", 7) == alone
+    assert sample("deepnets-small", "test", 7) != alone
+
+
+def test_no_evaluation_architecture_occurs_in_train():
+    def hashes(*specs):
+        return {a.graph.hash(shapes=False) for a in archrep.architectures(*specs)}
+
+    train = hashes("deepnets-small:train:0-149")
+    val, test = hashes("deepnets-small:val:0-29"), hashes("deepnets-small:test:0-29")
+    ood = hashes("deepnets-small:bnfree:0-19", "deepnets-small:dense:0-9", "deepnets-small:deep:0-9")
+    assert not train & (val | test | ood)
+    assert not val & test
+
+
+def test_wide_is_test_with_more_channels():
+    narrow, wide = sample("deepnets", "test", 3), sample("deepnets", "wide", 3)
+    assert wide == dataclasses.replace(narrow, channels=4 * narrow.channels)
+
+
+def test_paper_size_evaluation_networks_have_enough_parameters():
+    for i in range(5):
+        assert Emitter(make_plan(sample("deepnets", "val", i))).num_params >= 2_500_000
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test", "wide", "deep", "dense", "bnfree", "search"])
+def test_networks_of_every_split_run(split):
+    for architecture in archrep.architectures(f"deepnets-small:{split}:0-4"):
+        network = architecture.build()
+        assert network(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+        has_norm = any(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules())
+        assert not (split == "bnfree" and has_norm)
+
+
+def test_imagenet_stems_run():
+    for split, index in (("val", 0), ("val", 1), ("test", 2)):
+        config = dataclasses.replace(sample("deepnets-small", split, index), glob_avg=True)
+        network = DeepNet(config, num_classes=5, imagenet=True).eval()
+        assert network(torch.randn(1, 3, 224, 224)).shape == (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("deepnest-small:test", "Did you mean 'deepnets-small'"),
+        ("deepnets-small:tset", "Did you mean 'test'"),
+        ("deepnets-small:test:500", "0 … 499"),
+        ("deepnets-small:test:9-3", "0 … 499"),
+        ("deepnets-small:test:x", "expected"),
+        ("nowhere.csv", "no such table"),
+        ("", "Unknown space"),
+    ],
+)
+def test_bad_specs(spec, message):
+    with pytest.raises(ArchrepError, match=message):
+        list(archrep.architectures(spec))
+
+
+def test_specs_name_each_architecture_once(tmp_path):
+    table = tmp_path / "archs.csv"
+    table.write_text("arch,note\ndeepnets-small:test:1,x\ndeepnets-small:test:3,y\n")
+    found = [a.id for a in archrep.architectures("deepnets-small:test:0-1", str(table))]
+    assert found == [f"deepnets-small:test:{i}" for i in (0, 1, 3)]
+
+
+def test_disconnected_and_foreign_genotypes_are_refused():
+    config = sample("deepnets-small", "test", 0)
+    genotype = dataclasses.replace(config.genotype, normal=(("none", 0), ("none", 1)), normal_concat=(2,))
+    genotype = dataclasses.replace(genotype, reduce=(("none", 0), ("none", 1)), reduce_concat=(2,))
+    with pytest.raises(ArchrepError, match="disconnected"):
+        make_plan(dataclasses.replace(config, genotype=genotype))
+    with pytest.raises(ArchrepError, match="Not an edge"):
+        make_plan(dataclasses.replace(config, genotype=dataclasses.replace(genotype, normal=(("conv_9x9", 0),) * 2)))
+    with pytest.raises(ArchrepError, match="Not an architecture record"):
+        DeepNetConfig.from_record({"genotype": {}})
+
+
+def lost_cse(stored, graph):
+    """The released tracer finds squeeze-excite by its place in a list and loses some of these nodes."""
+    return (Counter(graph.primitives) - Counter(stored)).keys() <= {"cse"} and not Counter(stored) - Counter(
+        graph.primitives
+    )
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("split", ["val", "deep", "dense", "bnfree"])
+def test_recorded_networks(shared, split):
+    """Parameter counts of all recorded networks, and their graphs up to the reference's lost cse nodes."""
+    folder = shared / "golden" / "deepnets1m"
+    records = json.loads((folder / f"deepnets1m_{split}_meta.json").read_text())[split]
+    names = {int(k): v for k, v in records["meta"]["primitives_ext"].items()}
+    complete = 0
+    with h5py.File(folder / f"deepnets1m_{split}.hdf5") as file:
+        for i, record in enumerate(records["nets"]):
+            config = DeepNetConfig.from_record(record)
+            emitter = Emitter(make_plan(config))
+            assert emitter.num_params == record["num_params"]["cifar10"]
+            assert Emitter(make_plan(config, imagenet=True)).num_params == record["num_params"]["imagenet"]
+            graph = emitter.graph()
+            stored = [names[p].replace("conv_1x1", "conv") for p in file[split][str(i)]["nodes"][:, 0].tolist()]
+            assert lost_cse(stored, graph), i
+            if len(stored) == len(graph.primitives):
+                complete += 1
+                distances = file[split][str(i)]["adj"][()]
+                assert Counter(distances[distances > 0].tolist()) == Counter(
+                    np.ravel(graph.distance_matrix[graph.distance_matrix > 0]).tolist()
+                )
+    assert complete >= 0.5 * len(records["nets"])
