@@ -21,6 +21,12 @@ class CaptureError(ArchrepError):
     """A network whose computational graph cannot be captured faithfully."""
 
 
+def first_line(error: BaseException) -> str:
+    """An error of another library in one short line: its type and how its message begins."""
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0].strip()[:160]}" if lines else type(error).__name__
+
+
 def unknown(kind: str, name: object, allowed: Iterable[str], hint: str = "") -> ArchrepError:
     """Builds the error for a name that does not exist, listing what does."""
     names = sorted(map(str, allowed))

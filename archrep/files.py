@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -42,39 +42,56 @@ def atomic(path: Path, force: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: Path, force: bool = False) -> Iterator[Path]:
+def atomic_folder(path: Path, force: bool, names: Sequence[str]) -> Iterator[Path]:
     """Like `atomic`, for a folder of files that belong together.
 
-    With `force`, an existing folder is replaced only once the new one is complete, and only if everything
-    in it looks like an earlier result (files, no sub-folders).
+    Args:
+        names: the files that it will hold. With `force`, an existing folder is replaced only if it holds
+            nothing else, once the new one is complete.
     """
     path = Path(path)
     refuse_existing(path, force)
-    if path.exists() and (not path.is_dir() or any(p.is_dir() for p in path.iterdir())):
-        raise ArchrepError(
-            f"{path} is not a folder of an earlier result; --force does not replace it. Choose another --out."
-        )
+    if path.exists():
+        foreign = [p.name for p in path.iterdir() if p.name not in names] if path.is_dir() else [path.name]
+        if foreign or path.resolve() == Path.cwd():
+            raise ArchrepError(
+                f"{path} is not just an earlier result{f' (it holds {foreign[0]})' if foreign else ''}; "
+                "--force does not replace it. Choose another --out."
+            )
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-        yield temporary
-        os.chmod(temporary, 0o777 & ~_umask())
+        new, old = temporary / "new", temporary / "old"
+        new.mkdir()
+        yield new
         if path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+            os.replace(path, old)
+        os.replace(new, path)
     except OSError as error:
         raise ArchrepError(f"Cannot write {path}: {error.strerror or error}. Choose another --out.") from error
     finally:
         if temporary is not None:
-            with suppress(FileNotFoundError):
-                shutil.rmtree(temporary)
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def refuse_existing(path: Path, force: bool) -> None:
-    """Raises ArchrepError if `path` exists and may not be replaced; asked before long work starts."""
-    if Path(path).exists() and not force:
+    """Asked before long work starts.
+
+    Raises:
+        ArchrepError: if `path` exists and may not be replaced, or its folder cannot be written.
+    """
+    path = Path(path)
+    try:
+        exists = path.exists()
+        folder = next(p for p in path.absolute().parents if p.exists())
+        writable = folder.is_dir() and os.access(folder, os.W_OK)
+    except OSError as error:
+        raise ArchrepError(f"Cannot write {path}: {error.strerror or error}. Choose another --out.") from error
+    if exists and not force:
         raise ArchrepError(f"{path} exists; it is not overwritten without --force.")
+    if not writable:
+        raise ArchrepError(f"Cannot write {path}: {folder} is not a folder that can be written. Choose another --out.")
 
 
 def _umask() -> int:

@@ -20,7 +20,7 @@ ALLOWED = {
     "probe": {"ghn", "space", "graph", "data"},
     "plot": {"probe", "data", "graph"},
 }
-BASE = {"errors", "files"}
+BASE = {"errors", "files", "seeding"}
 
 
 def test_environment_yml_is_pyproject():
@@ -35,7 +35,7 @@ def test_environment_yml_is_pyproject():
 def test_every_requirement_is_pinned():
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     lines = [line for line in (PROJECT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
-    pinned = {line.split("==")[0].replace("_", "-") for line in lines}
+    pinned = {line.split("==")[0] for line in lines}
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
     names = {r.split(">")[0].split("<")[0] for group in groups for r in group if not r.startswith("archrep[")}
     assert names <= pinned

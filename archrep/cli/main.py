@@ -23,5 +23,5 @@ def main() -> None:
     try:
         app()
     except ArchrepError as error:
-        print(f"archrep: {error}", file=sys.stderr)
+        print("archrep:", " ".join(str(error).split()), file=sys.stderr)
         sys.exit(2)

@@ -28,20 +28,18 @@ def measure(
 
     Stopped in the middle, the same command continues: every finished architecture is in the journal.
     """
-    import itertools
-
     import torch
     from tqdm import tqdm
 
     from archrep.data import load_images
+    from archrep.data.labels import read_labels
     from archrep.measure import PROTOCOLS, measure_all
-    from archrep.space import architectures
 
     if not archs:
         raise ArchrepError("Nothing to measure: give --archs, for example --archs deepnets-small:test:0-9.")
     chosen = lookup(PROTOCOLS, protocol, "protocol")
     torch.set_num_threads(threads or 1)
-    selected = list(itertools.islice(architectures(*archs), limit))
+    selected = options.select(archs, limit)
     images = load_images(data)
     with tqdm(total=len(selected), unit="arch", disable=not sys.stderr.isatty()) as bar:
 
@@ -52,4 +50,5 @@ def measure(
         failures = measure_all(selected, chosen, images, out, seed, force, show)
     for row in failures:
         print(f"failed: {row['arch']}: {row['error']}", file=sys.stderr)
-    print(f"Labels of {len(selected) - len(failures)} architectures: {out}")
+    print(f"Measured: {len(selected) - len(failures)} of {len(selected)} architectures")
+    print(f"Labels of {len(read_labels(out).table)} architectures: {out}")

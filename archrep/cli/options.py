@@ -9,9 +9,8 @@ Archs = Annotated[
     list[str] | None,
     typer.Option("--archs", help="Architecture spec, or CSV/Parquet with a column `arch`; may be repeated."),
 ]
-Data = Annotated[
-    str, typer.Option("--data", help="Folder or archive with CIFAR-10; `cifar10` downloads it, `digits` needs nothing.")
-]
+DATA = typer.Option("--data", help="Folder or archive with CIFAR-10; `cifar10` downloads it, `digits` needs nothing.")
+Data = Annotated[str, DATA]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, or a CUDA device such as cuda:0.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -31,7 +30,7 @@ def torch_device(name: str, threads: int | None):
     """
     import torch
 
-    from archrep.errors import ArchrepError
+    from archrep.errors import ArchrepError, first_line
 
     if threads:
         torch.set_num_threads(threads)
@@ -39,8 +38,26 @@ def torch_device(name: str, threads: int | None):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda"):
+            raise ArchrepError(f"No device {name!r}: archrep runs on cpu and cuda. Use auto, cpu or cuda:N.")
         torch.empty(1, device=device)
         return device
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0][:100]
-        raise ArchrepError(f"No device {name!r} here ({reason}). Use auto, cpu or cuda:N.") from error
+        raise ArchrepError(f"No device {name!r} here ({first_line(error)}). Use auto, cpu or cuda:N.") from error
+
+
+def select(archs: list[str], limit: int | None) -> list:
+    """The architectures that specs and tables name.
+
+    Raises:
+        ArchrepError: if they name none.
+    """
+    import itertools
+
+    from archrep.errors import ArchrepError
+    from archrep.space import architectures
+
+    selected = list(itertools.islice(architectures(*archs), limit))
+    if not selected:
+        raise ArchrepError(f"No architectures: {', '.join(archs)} name none.")
+    return selected

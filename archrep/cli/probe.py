@@ -37,7 +37,7 @@ def probe(
     from archrep.data.labels import read_labels
     from archrep.files import atomic_folder, file_digest, provenance, refuse_existing, to_json
     from archrep.plot.scatter import scatter
-    from archrep.plot.style import save_figure
+    from archrep.plot.style import SUFFIXES, save_figure
     from archrep.probe import run_probe
     from archrep.shipped import EMBEDDINGS, LABELS, shipped
 
@@ -47,7 +47,8 @@ def probe(
     report = run_probe(read_embeddings(embeddings), read_labels(labels), target, seed)
     inputs = {str(path.name): file_digest(path) for path in (embeddings, labels)}
     summary = _summary(report) | {"provenance": provenance(seed=seed, inputs=inputs)}
-    with atomic_folder(out, force) as folder:
+    names = ("report.json", "probe.skops", *(f"scatter{suffix}" for suffix in SUFFIXES))
+    with atomic_folder(out, force, names) as folder:
         (folder / "report.json").write_text(to_json(summary))
         save_figure(scatter(report), report.table, folder / "scatter")
         with warnings.catch_warnings():

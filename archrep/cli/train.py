@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -13,9 +13,9 @@ from archrep.errors import ArchrepError
 
 def train(
     preset: Annotated[
-        str, typer.Option(help="ghn2-cifar10 (the paper) or ghn2-cifar10-small (CPU).")
-    ] = "ghn2-cifar10-small",
-    data: options.Data = "cifar10",
+        str | None, typer.Option(help="ghn2-cifar10 (the paper) or ghn2-cifar10-small (CPU, the default).")
+    ] = None,
+    data: Annotated[str | None, options.DATA] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the new run.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
@@ -24,7 +24,8 @@ def train(
     lr: Annotated[float | None, typer.Option(min=0, help="Peak learning rate.")] = None,
     val_every: Annotated[int | None, typer.Option(min=1, help="Steps between validations.")] = None,
     save_every: Annotated[float | None, typer.Option(min=0, help="Seconds between saves of the resume state.")] = None,
-    seed: options.Seed = 0,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random; default 0.")] = None,
+    device: options.Device = "auto",
     threads: options.Threads = None,
 ) -> None:
     """Train a GHN: predicts parameters of random architectures and follows the gradient of their loss.
@@ -38,29 +39,31 @@ def train(
     from archrep.train.config import PRESETS
     from archrep.train.run import create, read_config
 
-    if out is not None and resume is None:
-        folder = out
-        given = {"steps": steps, "meta_batch": meta_batch, "images": images, "lr": lr}
-        given |= {"val_every": val_every, "save_every": save_every}
-        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        config = dataclasses.replace(lookup(PRESETS, preset, "preset"), seed=seed, **changes)
-        image_set = load_images(data)
+    if (out is None) == (resume is None):
+        raise ArchrepError("Give either --out FOLDER for a new run or --resume FOLDER to continue one.")
+    sizes = {"steps": steps, "meta_batch": meta_batch, "images": images, "lr": lr}
+    sizes |= {"val_every": val_every, "save_every": save_every, "seed": seed}
+    changes: dict[str, Any] = {name: value for name, value in sizes.items() if value is not None}
+    where = options.torch_device(device, None)
+    if resume is not None:
+        if changes or preset or data or threads:
+            raise ArchrepError("--resume continues the run as it was configured; only --device goes with it.")
+        image_set = load_images(read_config(resume)[1]["data"])
+    else:
+        config = dataclasses.replace(lookup(PRESETS, preset or "ghn2-cifar10-small", "preset"), **changes)
+        image_set = load_images(data or "cifar10")
         if config.ghn.num_classes != image_set.num_classes:
             raise ArchrepError(
-                f"{preset} predicts {config.ghn.num_classes} classes, {data} has {image_set.num_classes}."
+                f"The GHN predicts {config.ghn.num_classes} classes, {data} has {image_set.num_classes}."
             )
-        create(config, data, folder, threads)
-    elif resume is not None and out is None:
-        folder = resume
-        image_set = load_images(read_config(folder)[1]["data"])
-    else:
-        raise ArchrepError("Give either --out FOLDER for a new run or --resume FOLDER to continue one.")
-    best = _with_progress(folder, image_set)
+        create(config, data or "cifar10", cast("Path", out), threads)
+    folder = cast("Path", out or resume)
+    best = _with_progress(folder, image_set, where)
     print(f"Best checkpoint: {best}")
     print(f"Run folder: {folder} (metrics.jsonl, last.safetensors)", file=sys.stderr)
 
 
-def _with_progress(folder: Path, image_set) -> Path:
+def _with_progress(folder: Path, image_set, device) -> Path:
     from tqdm import tqdm
 
     from archrep.train.run import continue_run, read_config
@@ -72,7 +75,7 @@ def _with_progress(folder: Path, image_set) -> Path:
             bar.update(trainer.step - bar.n)
             bar.set_postfix(loss=f"{result.loss:.3f}", accuracy=f"{result.accuracy:.1f}%")
 
-        return continue_run(folder, image_set, show)
+        return continue_run(folder, image_set, show, device)
 
 
 def evaluate(
@@ -85,6 +88,7 @@ def evaluate(
     untrained: Annotated[bool, typer.Option(help="Add an untrained GHN of the same configuration as control.")] = False,
     limit: options.Limit = None,
     seed: options.Seed = 0,
+    device: options.Device = "auto",
     threads: options.Threads = None,
     json: options.Json = False,
 ) -> None:
@@ -94,22 +98,19 @@ def evaluate(
 
     The interval is over architectures (bootstrap of the mean, 95 %).
     """
-    import itertools
-
     from archrep.data import load_images
     from archrep.files import to_json
     from archrep.ghn import GHN
     from archrep.shipped import CHECKPOINT, shipped
-    from archrep.space import architectures
 
-    ghn = GHN.load(checkpoint or shipped(CHECKPOINT))
-    options.torch_device("cpu", threads)
-    selected = list(itertools.islice(architectures(*(archs or ["deepnets-small:test:0-49"])), limit))
+    where = options.torch_device(device, threads)
+    ghn = GHN.load(checkpoint or shipped(CHECKPOINT)).to(where)
+    selected = options.select(archs or ["deepnets-small:test:0-49"], limit)
     image_set = load_images(data)
     if image_set.num_classes != ghn.config.num_classes:
         raise ArchrepError(f"The GHN predicts {ghn.config.num_classes} classes, {data} has {image_set.num_classes}.")
     test = image_set.test.subset(images) if images else image_set.test
-    ghns = {"checkpoint": ghn} | ({"untrained": GHN.untrained(ghn.config, seed)} if untrained else {})
+    ghns = {"checkpoint": ghn} | ({"untrained": GHN.untrained(ghn.config, seed).to(where)} if untrained else {})
     rows = [row for name, model in ghns.items() for row in _evaluate(name, model, selected, test, seed)]
     if json:
         print(to_json(rows))

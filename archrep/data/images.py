@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from archrep.errors import ArchrepError
+from archrep.errors import ArchrepError, first_line
 
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
@@ -136,14 +136,13 @@ def _download() -> Path:
             pooch.retrieve(CIFAR10_URL, f"md5:{CIFAR10_MD5}", path=pooch.os_cache("archrep"), progressbar=False)
         )
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0][:120]
-        raise ArchrepError(f"Cannot download CIFAR-10 ({type(error).__name__}: {reason}). {HOW_TO_GET}.") from error
+        raise ArchrepError(f"Cannot download CIFAR-10 ({first_line(error)}). {HOW_TO_GET}.") from error
 
 
 def _read_parquet(files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     pixels, labels = [], []
     for file in files:
@@ -153,10 +152,9 @@ def _read_parquet(files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
             encoded = [row["bytes"] for row in table[image_column].to_pylist()]
             labels.append(table["label"].to_numpy().astype(np.int64))
             pixels += [np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) for data in encoded]
-        except (pa.ArrowException, KeyError, TypeError, ValueError, UnidentifiedImageError) as error:
+        except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
             raise ArchrepError(
-                f"{file}: not a parquet file of images (columns `img` with bytes, and `label`): "
-                f"{type(error).__name__} {str(error).splitlines()[0][:100]}."
+                f"{file}: not a parquet file of images, with columns `img` (bytes) and `label` ({first_line(error)})."
             ) from error
     shapes = {p.shape for p in pixels}
     if shapes != {(32, 32, 3)}:
@@ -170,7 +168,7 @@ def _read_archive(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
             members = [m for m in archive if m.isfile() and m.name.endswith(".bin") and m.size < 10**8]
             contents = {Path(m.name).name: file.read() for m in members if (file := archive.extractfile(m))}
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise ArchrepError(f"{path}: not a readable archive ({error}). {HOW_TO_GET}.") from error
+        raise ArchrepError(f"{path}: not a readable archive ({first_line(error)}). {HOW_TO_GET}.") from error
     return _read_binary(contents, path)
 
 

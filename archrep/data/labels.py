@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from archrep.data.tables import read_table, write_table
 from archrep.data.targets import TARGETS, Target, target_named
-from archrep.errors import ArchrepError, unknown
+from archrep.errors import ArchrepError, first_line, unknown
 
 KEYS = ("arch", "protocol", "seed", "device")
 
@@ -30,6 +30,11 @@ class Labels:
             ArchrepError: if there is no such column, it is not numeric, or it has no direction.
         """
         numeric = self.table.select_dtypes("number").columns.drop("seeds")
+        if name in self.table and name not in numeric:
+            example = self.table[name].dropna().iloc[0]
+            raise ArchrepError(
+                f"{self.path}: column {name!r} is not numeric (it holds {example!r}); fix it or name another."
+            )
         if name not in numeric:
             raise unknown("target", name, numeric, f" ({self.path})")
         return target_named(name, self.directions)
@@ -58,15 +63,19 @@ def read_labels(path: Path) -> Labels:
     else:
         raw, header = read_table(path, "labels", ("arch",))
         table = raw.to_pandas()
+    table = table.dropna(subset=["arch"])
     if len(table) == 0:
         raise ArchrepError(f"{path}: the label table is empty.")
-    if "protocol" in table and table["protocol"].nunique() > 1:
-        raise ArchrepError(
-            f"{path}: labels of several protocols are not comparable: {sorted(table['protocol'].unique())}."
-        )
+    for column in ("protocol", "device"):
+        values = sorted(table[column].unique()) if column in table else []
+        if len(values) > 1:
+            raise ArchrepError(
+                f"{path}: labels of several {column}s are not comparable: {', '.join(values)}. Keep one."
+            )
     numeric = [c for c in table.select_dtypes(["number", "bool"]).columns if c != "seed"]
+    other = [c for c in table.columns if c not in (*numeric, *KEYS, "curve", "error")]
     grouped = table.groupby("arch", sort=False)
-    mean = grouped[numeric].mean().astype(np.float64)
+    mean = grouped[numeric].mean().astype(np.float64).join(grouped[other].first())
     mean["seeds"] = grouped.size()
     directions = {name: facts["direction"] for name, facts in header.get("columns", {}).items()}
     return Labels(mean, directions, header, Path(path))
@@ -76,7 +85,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype={"arch": str})
     except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        raise ArchrepError(f"{path}: not a readable CSV table ({error}).") from error
+        raise ArchrepError(f"{path}: not a readable CSV table ({first_line(error)}).") from error
     if "arch" not in table:
         raise ArchrepError(
             f"{path}: not a table of labels: no column arch; its columns are {', '.join(map(str, table))}."

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from archrep.errors import ArchrepError
+from archrep.errors import ArchrepError, first_line
 from archrep.files import atomic
 
 KEY = b"archrep"
@@ -34,7 +34,7 @@ def read_table(path: Path, kind: str, required: tuple[str, ...]) -> tuple[pa.Tab
         table = pq.read_table(path)
         header = json.loads((table.schema.metadata or {}).get(KEY, b"{}"))
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise ArchrepError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0][:120]}).") from error
+        raise ArchrepError(f"{path}: not a readable Parquet file ({first_line(error)}).") from error
     missing = [name for name in required if name not in table.column_names]
     if missing:
         raise ArchrepError(

@@ -15,6 +15,7 @@ from archrep.ghn.gnn import GatedGNN, NodeMLP
 from archrep.graph.archgraph import ArchGraph
 from archrep.graph.batch import GraphBatch, batches
 from archrep.graph.build import as_4d
+from archrep.seeding import seeded
 
 
 class GHN(nn.Module):
@@ -50,8 +51,7 @@ class GHN(nn.Module):
     @classmethod
     def untrained(cls, config: GHNConfig = GHNConfig(), seed: int = 0) -> "GHN":
         """A freshly initialised GHN; leaves the global random state alone."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             return cls(config, {"untrained": True, "seed": seed}).eval()
 
     def save(self, path: str | Path, force: bool = False) -> None:
@@ -88,6 +88,8 @@ class GHN(nn.Module):
         Raises:
             ArchrepError: if there are no graphs.
         """
+        if isinstance(graphs, ArchGraph):
+            raise ArchrepError("embed takes a list of graphs; for one graph, write ghn.embed([graph]).")
         if len(graphs) == 0:
             raise ArchrepError("No graphs to embed: give at least one architecture.")
         out = torch.empty(len(graphs), self.config.hidden)

@@ -1,7 +1,7 @@
 """ArchGraph: the computational graph of one architecture, as a torch_geometric Data."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 import numpy as np
@@ -74,7 +74,7 @@ class ArchGraph(Data):
         """
         cached = self.__dict__.get("_distance_matrix")
         if cached is None:
-            cached = _distance_matrix(self.edge_index.numpy(), len(self.primitive))
+            cached = _distance_matrix(self.edge_index.cpu().numpy(), len(self.primitive))
             self.__dict__["_distance_matrix"] = cached
         return cached
 
@@ -92,6 +92,10 @@ class ArchGraph(Data):
     def _virtual_mask(self) -> np.ndarray:
         distance = self.distance_matrix
         return (distance >= 2) & (distance <= MAX_DISTANCE)
+
+    def apply(self, func: Callable, *args: str) -> "ArchGraph":
+        """Applies a function to the tensors; names and shapes stay the tuples that they are."""
+        return super().apply(func, *(args or ("primitive", "shape", "edge_index")))
 
     def __cat_dim__(self, key: str, value: object, *args: object) -> int:
         return 1 if key == "edge_index" else 0

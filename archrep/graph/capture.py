@@ -5,19 +5,17 @@ computed and no weights are allocated. The network's weights, buffers, mode and 
 they were.
 """
 
-import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from archrep.errors import CaptureError
+from archrep.errors import CaptureError, first_line
 from archrep.graph.archgraph import ArchGraph, Shape
 from archrep.graph.build import Op, build_graph
+from archrep.graph.meta import forward_on_meta, meta_parameters
 
 CONVOLUTIONS = {f"conv{t}{d}d" for t in ("", "_transpose") for d in (1, 2, 3)}
 BATCH_NORMS = {"batch_norm", "instance_norm", "group_norm"}
@@ -46,39 +44,20 @@ def capture(network: nn.Module, input_shape: Sequence[int] = (3, 32, 32)) -> Arc
     named = dict(network.named_parameters())
     if any(isinstance(p, nn.parameter.UninitializedParameter) for p in named.values()):
         raise CaptureError("The network has lazily created layers; run it once on real data, then capture it.")
-    parameters = {name: p.detach().to("meta").requires_grad_(False) for name, p in named.items()}
-    buffers = {name: b.to("meta") for name, b in network.named_buffers()}
+    parameters = meta_parameters(network)
     images = torch.empty(2, *input_shape, device="meta")
     recorder = _Recorder(parameters, images)
     try:
-        with _untouched(network), torch.no_grad(), recorder:
-            output = torch.func.functional_call(network, {**parameters, **buffers}, (images,))
+        with recorder:
+            output = forward_on_meta(network, parameters, images)
     except CaptureError:
         raise
     except Exception as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else ""
         raise CaptureError(
-            f"{type(network).__name__} cannot run on inputs of shape {tuple(input_shape)}: "
-            f"{type(error).__name__}: {reason}"
+            f"{type(network).__name__} cannot run on inputs of shape {tuple(input_shape)}: {first_line(error)}"
         ) from error
     shapes = {name: tuple(p.shape) for name, p in named.items()}
     return build_graph(recorder.ops, recorder.position_of_output(output), shapes)
-
-
-@contextmanager
-def _untouched(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; mode and random states as before outside."""
-    modes = {module: module.training for module in network.modules()}
-    python, numpy = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            network.eval()
-            yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-        random.setstate(python)
-        np.random.set_state(numpy)
 
 
 class _Recorder(TorchFunctionMode):
@@ -194,13 +173,13 @@ class _Recorder(TorchFunctionMode):
 
     def _product(self, tensors: list[Tensor]) -> int:
         """Squeeze-and-excite by structure: x times a gate that was computed from x and is constant over space."""
-        pairs = [tuple(tensors), tuple(tensors[::-1])]
-        for x, gate in pairs:
+        for x, gate in (tensors, tensors[::-1]):
             source, position = self.position[id(x)], self.position[id(gate)]
-            if gate.numel() < x.numel() and source in (between := self._between(source, position)):
-                for i in between - {source}:
-                    if self.ops[i].primitive == "glob_avg":  # the squeeze belongs to the cse node
-                        self.ops[i].primitive = None
+            between = self._between(source, position)
+            squeezes = [i for i in between - {source} if self.ops[i].primitive == "glob_avg"]
+            if source in between and (gate.numel() < x.numel() or squeezes):
+                for i in squeezes:  # the squeeze belongs to the cse node
+                    self.ops[i].primitive = None
                 return self._add("cse", (source, position))
         return self._add(None, [self.position[id(t)] for t in tensors])
 

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from archrep.graph.meta import forward_on_meta, meta_parameters
+
 
 def count_params(network: nn.Module) -> int:
     """Number of parameters, shared ones once."""
@@ -15,16 +17,9 @@ def count_params(network: nn.Module) -> int:
 def count_flops(network: nn.Module, input_shape: Sequence[int] = (3, 32, 32)) -> int:
     """Floating-point operations of one forward pass per image (a multiply-accumulate counts 2).
 
-    Convolutions, matrix products and attention are counted. Runs on the meta device: no weights are
-    touched, and attention is not hidden in a fused kernel.
+    Convolutions, matrix products and attention are counted, on the meta device: there attention is not
+    hidden in a fused kernel.
     """
-    state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    state = {name: value.detach().to("meta") for name, value in state.items()}
-    training = {module: module.training for module in network.modules()}
-    try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            torch.func.functional_call(network.eval(), state, (torch.empty(1, *input_shape, device="meta"),))
-    finally:
-        for module, mode in training.items():
-            module.training = mode
+    with FlopCounterMode(display=False) as counter:
+        forward_on_meta(network, meta_parameters(network), torch.empty(1, *input_shape, device="meta"))
     return counter.get_total_flops()

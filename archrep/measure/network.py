@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from archrep.data.images import Images, ImageSet
 from archrep.graph.cost import count_flops, count_params
 from archrep.measure.protocol import Protocol
+from archrep.seeding import seeded
 from archrep.space.architecture import Architecture
 
 EVAL_BATCH = 256
@@ -24,8 +25,7 @@ def measure(architecture: Architecture, protocol: Protocol, images: ImageSet, se
     it then is, with `diverged` set. Leaves the global random state alone.
     """
     began = time.perf_counter()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # initialisation and dropout
+    with seeded(seed):  # initialisation and dropout
         network = architecture.build()
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         latency = latency_ms(network, protocol, images.test)

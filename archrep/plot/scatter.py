@@ -18,7 +18,10 @@ def scatter(report: Report) -> Figure:
         axes.plot([low, high], [low, high], color="0.4", linewidth=1, linestyle="--", label="predicted = measured")
         score = next(s for s in report.scores if s.encoder == GHN_EMBEDDING)
         name, unit = report.target.name.replace("_", " "), f" ({report.target.unit})" if report.target.unit else ""
-        axes.set(xlabel=f"measured {name}{unit}", ylabel=f"predicted {name}{unit}, out of fold")
+        axes.set(
+            xlabel=f"measured {name}{unit}",
+            ylabel=f"predicted {name}{unit}, out of fold, mean of {report.facts['repeats']} repeats",
+        )
         axes.set_title(
             f"Probe on the GHN embedding: {name}\n"
             f"τ = {score.tau:.2f} [{score.tau_low:.2f}, {score.tau_high:.2f}] · n = {report.facts['n']} · "

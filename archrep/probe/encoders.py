@@ -17,8 +17,9 @@ def op_counts(graphs: list[ArchGraph]) -> np.ndarray:
 
 def params_and_flops(architectures: list[Architecture], table: pd.DataFrame) -> np.ndarray:
     """(n, 2): log10 of parameters and FLOPs, from the label table where it has them."""
-    if {"params", "flops"} <= set(table):
-        values = table[["params", "flops"]].to_numpy()
+    columns = ["params", "flops"]
+    if set(columns) <= set(table) and np.isfinite(table[columns].to_numpy(dtype=float)).all():
+        values = table[columns].to_numpy()
     else:
         values = np.array([[a.graph.num_params, _flops(a)] for a in architectures])
     return np.log10(np.maximum(values, 1))

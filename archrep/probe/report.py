@@ -8,7 +8,7 @@ import pandas as pd
 from archrep.data.embeddings import Embeddings
 from archrep.data.labels import Labels
 from archrep.data.targets import Target
-from archrep.errors import ArchrepError
+from archrep.errors import ArchrepError, first_line
 from archrep.ghn import GHNConfig
 from archrep.probe import encoders
 from archrep.probe.metrics import bootstrap_weights, fold_pairs, interval, kendall_tau
@@ -55,10 +55,20 @@ def run_probe(embeddings: Embeddings, labels: Labels, target_name: str, seed: in
     target = labels.target(target_name)
     archs, x, y, excluded = _join(embeddings, labels, target_name)
     chosen = list(architectures(*archs))
+    if [a.id for a in chosen] != archs:
+        odd = next(name for name in archs if name not in {a.id for a in chosen})
+        raise ArchrepError(
+            f"{labels.path}: {odd!r} is not the canonical name of one architecture (see `archrep embed`)."
+        )
     graphs = [a.graph for a in chosen]
     groups = np.array([g.hash(shapes=False) for g in graphs])
     folds = make_folds(groups, repeats, seed)
-    config = GHNConfig(**embeddings.header["ghn"]) if "ghn" in embeddings.header else GHNConfig()
+    try:
+        config = GHNConfig(**embeddings.header.get("ghn", {}))
+    except TypeError as error:
+        raise ArchrepError(
+            f"The embedding table's GHN configuration is of another version ({first_line(error)})."
+        ) from error
     encodings = {
         GHN_EMBEDDING: x,
         "untrained GHN": encoders.untrained_ghn(graphs, config, seed),
@@ -70,7 +80,7 @@ def run_probe(embeddings: Embeddings, labels: Labels, target_name: str, seed: in
     weights = np.concatenate([np.ones((1, len(y)), dtype=int), bootstrap_weights(groups, BOOTSTRAP, seed)])
     taus = {name: _taus(y, p, weights) for name, p in predictions.items()}
     scores = [
-        _score(name, encodings[name].shape[1], taus[name], taus[GHN_EMBEDDING], y, predictions[name].mean)
+        _score(name, encodings[name].shape[1], taus[name], taus[GHN_EMBEDDING], y, predictions[name])
         for name in encodings
     ]
     table = pd.DataFrame({"arch": archs, "measured": y, "predicted": predictions[GHN_EMBEDDING].mean})
@@ -123,10 +133,11 @@ def _taus(y: np.ndarray, predictions: Predictions, weights: np.ndarray) -> np.nd
 
 
 def _score(
-    name: str, dimensions: int, taus: np.ndarray, reference: np.ndarray, y: np.ndarray, predicted: np.ndarray
+    name: str, dimensions: int, taus: np.ndarray, reference: np.ndarray, y: np.ndarray, predictions: Predictions
 ) -> Score:
-    """The first τ is that of the data itself, the others of its bootstrap."""
-    r2 = 1 - float(((y - predicted) ** 2).sum() / ((y - y.mean()) ** 2).sum())
+    """The first τ is that of the data itself, the others of its bootstrap; R² is the mean over repeats."""
+    residual = ((y - predictions.values) ** 2).sum(axis=1)  # (repeats,)
+    r2 = 1 - float(residual.mean() / ((y - y.mean()) ** 2).sum())
     difference = taus - reference
     return Score(
         name, dimensions, float(taus[0]), *interval(taus[1:]), r2, float(difference[0]), *interval(difference[1:])

@@ -17,7 +17,6 @@ class Architecture:
         id: canonical spec string; rebuilds the architecture on any machine.
         space, split: where it comes from.
         make_graph, make_network: called at most once by `graph`, and at every `build()`.
-        describe: further facts for tables (cells, channels, …).
     """
 
     id: str
@@ -25,7 +24,6 @@ class Architecture:
     split: str
     make_graph: Callable[[], ArchGraph]
     make_network: Callable[[], nn.Module]
-    describe: dict[str, object]
 
     @cached_property
     def graph(self) -> ArchGraph:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from archrep.errors import ArchrepError, lookup
+from archrep.errors import ArchrepError, first_line, lookup
 from archrep.space.architecture import Architecture
 from archrep.space.deepnets import DeepNet, Emitter, limits, make_plan, sample
 
@@ -45,10 +45,10 @@ def _column_arch(path: Path) -> list[str]:
     try:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
     except (ValueError, OSError) as error:  # pyarrow and pandas parse errors are ValueErrors
-        raise ArchrepError(f"{path}: not a readable {path.suffix[1:]} table ({error}).") from error
+        raise ArchrepError(f"{path}: not a readable {path.suffix[1:]} table ({first_line(error)}).") from error
     if "arch" not in table:
         raise ArchrepError(f"{path}: no column 'arch'; its columns are {', '.join(map(str, table))}.")
-    names = [str(name) for name in table["arch"]]
+    names = [str(name) for name in table["arch"].dropna()]
     nested = next((name for name in names if name.endswith(TABLE_SUFFIXES)), None)
     if nested:
         raise ArchrepError(f"{path}: column 'arch' holds {nested!r}, a table; give architecture specs.")
@@ -77,7 +77,6 @@ def deepnet(preset: str, split: str, index: int) -> Architecture:
         split=split,
         make_graph=lambda: Emitter(make_plan(config)).graph(),
         make_network=lambda: DeepNet(config),
-        describe={"cells": config.n_cells, "channels": config.channels, "vit": config.is_vit},
     )
 
 

@@ -14,7 +14,7 @@ class TrainConfig:
         ghn: the hypernetwork.
         space: DeepNets preset whose train split is sampled; its val split selects the best checkpoint.
         steps: optimiser steps. meta_batch: architectures per step. images: images per step.
-        lr: peak learning rate of Adam. weight_decay, clip: decoupled from nothing, norm of the gradient.
+        lr: peak learning rate of Adam. weight_decay: L2 term of Adam. clip: largest norm of the gradient.
         schedule: "step" (×0.1 at 2/3 and 5/6 of the steps) or "cosine", after `warmup` steps of linear rise.
         max_nodes: meta-batches with more nodes are drawn again.
         val_archs, val_images: size of the validation, every `val_every` steps.

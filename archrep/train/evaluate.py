@@ -40,7 +40,7 @@ def evaluate(ghn: GHN, architectures: Iterable[Architecture], images: Images) ->
         }
         correct = 0
         for chunk in chunks:
-            x, y = images.batch(chunk)
+            x, y = (t.to(ghn.device) for t in images.batch(chunk))
             correct += int((run(network, parameters, x).argmax(dim=1) == y).sum())
         yield Predicted(architecture.id, architecture.split, 100 * correct / len(images))
 

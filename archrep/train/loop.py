@@ -14,6 +14,7 @@ from torch import Tensor
 from archrep.data.images import Images
 from archrep.ghn.model import GHN
 from archrep.graph.archgraph import ArchGraph
+from archrep.seeding import seeded
 from archrep.space.architecture import Architecture
 from archrep.space.deepnets import DeepNet, Emitter, Stream, limits, make_plan, redraw_width, sample
 from archrep.train.config import TrainConfig
@@ -32,22 +33,21 @@ class StepResult:
 class Trainer:
     """A GHN in training, with its optimiser and position."""
 
-    def __init__(self, config: TrainConfig, images: Images) -> None:
-        self.config, self.images = config, images
-        self.ghn = GHN.untrained(config.ghn, config.seed).train()
+    def __init__(self, config: TrainConfig, images: Images, device: torch.device = torch.device("cpu")) -> None:
+        self.config, self.images, self.device = config, images, device
+        self.ghn = GHN.untrained(config.ghn, config.seed).to(device).train()
         self.optimizer = torch.optim.Adam(self.ghn.parameters(), config.lr, weight_decay=config.weight_decay)
         self.step = 0
 
     def advance(self) -> StepResult:
         """One optimiser step."""
         config = self.config
-        x, y = self.images.batch(*self._image_batch())
+        x, y = (t.to(self.device) for t in self.images.batch(*self._image_batch()))
         architectures = draw_meta_batch(config, self.step)
         predicted = self.ghn.predict_many([a.graph for a in architectures])
         leaves: list[dict[str, Tensor]] = []
         results = []
-        with torch.random.fork_rng(devices=[]):  # dropout
-            torch.manual_seed(_seed(config.seed, self.step, 1))
+        with seeded(_seed(config.seed, self.step, 1), self.device):  # dropout
             for architecture, parameters in zip(architectures, predicted, strict=True):
                 leaf, result = _forward_backward(architecture, parameters, x, y, config.meta_batch)
                 if result is not None:
@@ -55,16 +55,16 @@ class Trainer:
                     leaves.append(leaf)
                 else:
                     leaves.append({})
-        self._update(predicted, leaves)
+        updated = self._update(predicted, leaves)
         self.step += 1
-        skipped = len(architectures) - len(results)
-        if not results:
+        skipped = len(architectures) - len(results) if updated else len(architectures)
+        if not updated:
             return StepResult(math.nan, math.nan, skipped)
         losses, accuracies = zip(*results, strict=True)
         return StepResult(sum(losses) / len(losses), sum(accuracies) / len(accuracies), skipped)
 
-    def _update(self, predicted: list[dict[str, Tensor]], leaves: list[dict[str, Tensor]]) -> None:
-        """Backward through the GHN, once for the whole meta-batch, and an optimiser step."""
+    def _update(self, predicted: list[dict[str, Tensor]], leaves: list[dict[str, Tensor]]) -> bool:
+        """Backward through the GHN, once for the meta-batch, and an optimiser step; False if nothing was finite."""
         pairs = [
             (tensors[name], leaf.grad)
             for tensors, own in zip(predicted, leaves, strict=True)
@@ -72,15 +72,17 @@ class Trainer:
         ]
         pairs = [(tensor, grad) for tensor, grad in pairs if grad is not None]
         if not pairs:
-            return
+            return False
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr_at(self.step)
         self.optimizer.zero_grad()
         tensors, grads = zip(*pairs, strict=True)
         torch.autograd.backward(tensors, grads)
         norm = torch.nn.utils.clip_grad_norm_(self.ghn.parameters(), self.config.clip)
-        if torch.isfinite(norm):
-            self.optimizer.step()
+        if not torch.isfinite(norm):
+            return False
+        self.optimizer.step()
+        return True
 
     def _image_batch(self) -> tuple[Tensor, torch.Generator]:
         """Image positions of this step, and the generator of its augmentation."""
@@ -93,11 +95,17 @@ class Trainer:
 
     def state(self) -> dict:
         """Everything that a continued run needs, as plain types and tensors."""
-        return {"step": self.step, "ghn": self.ghn.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return {
+            "step": self.step,
+            "ghn": self.ghn.state_dict(),
+            "provenance": self.ghn.provenance,
+            "optimizer": self.optimizer.state_dict(),
+        }
 
     def load_state(self, state: dict) -> None:
         """Continues where `state` was taken."""
         self.ghn.load_state_dict(state["ghn"])
+        self.ghn.provenance = state["provenance"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
 
@@ -139,7 +147,7 @@ def draw_meta_batch(config: TrainConfig, step: int) -> list[Architecture]:
 def _visit(space: str, index: int, stream: Stream) -> Architecture:
     config = redraw_width(sample(space, "train", index), space, stream)
     name = f"{space}:train:{index}"
-    return Architecture(name, space, "train", lambda: _graph(config), lambda: DeepNet(config), {})
+    return Architecture(name, space, "train", lambda: _graph(config), lambda: DeepNet(config))
 
 
 def _graph(config) -> ArchGraph:

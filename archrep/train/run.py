@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from archrep.data.images import ImageSet
-from archrep.errors import ArchrepError
+from archrep.errors import ArchrepError, first_line
 from archrep.files import atomic, provenance, to_json
 from archrep.ghn.config import GHNConfig
 from archrep.space.specs import deepnet
@@ -36,7 +36,7 @@ def create(config: TrainConfig, data: str, folder: Path, threads: int | None = N
     Raises:
         ArchrepError: if the folder exists.
     """
-    if folder.exists():
+    if folder.exists() and (not folder.is_dir() or any(not p.name.startswith(".") for p in folder.iterdir())):
         raise ArchrepError(
             f"{folder} exists; continue it with `archrep train --resume {folder}`, or choose another --out."
         )
@@ -46,7 +46,7 @@ def create(config: TrainConfig, data: str, folder: Path, threads: int | None = N
         "threads": threads or torch.get_num_threads(),
         "provenance": provenance(seed=config.seed),
     }
-    with atomic(folder / CONFIG) as temporary:
+    with atomic(folder / CONFIG, force=True) as temporary:
         temporary.write_text(to_json(record))
 
 
@@ -64,7 +64,9 @@ def read_config(folder: Path) -> tuple[TrainConfig, dict]:
         raise ArchrepError(f"{folder}: not the folder of a training run ({type(error).__name__}: {error}).") from error
 
 
-def continue_run(folder: Path, images: ImageSet, progress: Progress | None = None) -> Path:
+def continue_run(
+    folder: Path, images: ImageSet, progress: Progress | None = None, device: torch.device = torch.device("cpu")
+) -> Path:
     """Trains from the last save, or from the start, to the end; returns the best checkpoint.
 
     Args:
@@ -76,7 +78,9 @@ def continue_run(folder: Path, images: ImageSet, progress: Progress | None = Non
     """
     config, record = read_config(folder)
     torch.set_num_threads(record["threads"])
-    trainer = Trainer(config, images.train)
+    trainer = Trainer(config, images.train, device)
+    for left_by_a_kill in folder.glob(".*-*"):
+        left_by_a_kill.unlink()
     best, seconds, recent = _load_state(folder / STATE, trainer)
     _truncate_metrics(folder / METRICS, trainer.step)
     val_archs = [deepnet(config.space, "val", i) for i in range(config.val_archs)]
@@ -103,8 +107,6 @@ def continue_run(folder: Path, images: ImageSet, progress: Progress | None = Non
             _save_state(folder / STATE, trainer, best, seconds + time.monotonic() - began, recent)
             saved = time.monotonic()
     trainer.ghn.save(folder / LAST, force=True)
-    if not (folder / BEST).exists():
-        raise ArchrepError(f"{folder}: no validation was better than nothing; is the learning rate too high?")
     return folder / BEST
 
 
@@ -148,12 +150,13 @@ def _load_state(path: Path, trainer: Trainer) -> tuple[float, float, list[StepRe
     if not path.exists():
         return -1.0, 0.0, []
     try:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location=trainer.device)
         trainer.load_state(state)
         return state["best"], state["seconds"], [StepResult(*result) for result in state["recent"]]
-    except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0][:120]
-        raise ArchrepError(f"{path}: damaged resume state ({reason}). Delete it to start this run over.") from error
+    except (RuntimeError, LookupError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise ArchrepError(
+            f"{path}: damaged resume state ({first_line(error)}). Delete it to start this run over."
+        ) from error
 
 
 def _truncate_metrics(path: Path, step: int) -> None:

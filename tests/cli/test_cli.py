@@ -102,6 +102,11 @@ ERRORS = {
     "existing output": ("embed --checkpoint {ghn} --archs deepnets-small:test:0 --out {l}", "--force"),
     "unwritable": ("embed --checkpoint {ghn} --archs deepnets-small:test:0 --out {l}/x/e.parquet", "Cannot write"),
     "unknown device": ("embed --checkpoint {ghn} --archs deepnets-small:test:0 --device tpu9", "No device"),
+    "no architectures": ("evaluate --checkpoint {ghn} --archs empty.csv --data digits", "name none"),
+    "foreign folder": ("probe --embeddings {e} --labels {l} --out data --force", "not just an earlier result"),
+    "not a table": ("measure --archs deepnets-small:test:0 --data digits --out l.jsonl", "ends in .parquet"),
+    "resume and more": ("train --resume data --steps 3", "only --device goes with it"),
+    "non-canonical": ("probe --embeddings {e} --labels ragged.csv", "not a readable CSV"),
     "unknown target": ("probe --embeddings {e} --labels {l} --target acuracy", "Did you mean 'accuracy'"),
     "unknown column": ("map --embeddings {e} --labels {l} --color depth", "Unknown column"),
     "no match": ("probe --embeddings {e} --labels other.csv", "has an embedding"),
@@ -126,6 +131,7 @@ def test_expected_errors_are_one_line(case, files, tmp_path):
     (tmp_path / "data").mkdir()
     for name in ("train", "test"):
         (tmp_path / "data" / f"{name}.parquet").write_bytes((files / "e.parquet").read_bytes())
+    (tmp_path / "ragged.csv").write_text("arch,accuracy\na,1\nb,1,2,3\n")
     table = pd.read_csv(files / "l.csv")
     table.assign(accuracy=5.0).to_csv(tmp_path / "constant.csv", index=False)
     before = sorted(tmp_path.rglob("*"))

@@ -118,7 +118,7 @@ def test_wrong_inputs(tmp_path, monkeypatch):
 def test_download_without_network_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr(images, "CIFAR10_URL", "http://127.0.0.1:9/cifar.tar.gz")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(ArchrepError, match="Cannot download CIFAR-10.*Give --data"):
+    with pytest.raises(ArchrepError, match=r"Cannot download CIFAR-10.*Give --data"):
         load_images("cifar10")
 
 

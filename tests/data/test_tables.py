@@ -30,11 +30,15 @@ def test_labels_average_over_seeds_and_know_directions(tmp_path):
 
 def test_csv_labels(tmp_path):
     path = tmp_path / "l.csv"
-    pd.DataFrame({"arch": ["a", "b"], "accuracy": [1.0, 2.0], "mystery": [3, 4]}).to_csv(path, index=False)
+    pd.DataFrame({"arch": ["a", "b"], "accuracy": [1.0, 2.0], "mystery": [3, 4], "note": ["x", "abc"]}).to_csv(
+        path, index=False
+    )
     labels = read_labels(path)
     assert labels.table["accuracy"].tolist() == [1.0, 2.0]
     with pytest.raises(ArchrepError, match="no known direction"):
         labels.target("mystery")
+    with pytest.raises(ArchrepError, match="not numeric"):
+        labels.target("note")
 
 
 @pytest.mark.parametrize(
@@ -46,9 +50,10 @@ def test_bad_csv(tmp_path, text, message):
         read_labels(tmp_path / "l.csv")
 
 
-def test_protocols_are_not_mixed(tmp_path):
-    write_labels(tmp_path / "l.parquet", [*ROWS, {**ROWS[0], "protocol": "paper"}], {})
-    with pytest.raises(ArchrepError, match="several protocols"):
+@pytest.mark.parametrize("column", ["protocol", "device"])
+def test_protocols_and_devices_are_not_mixed(tmp_path, column):
+    write_labels(tmp_path / "l.parquet", [*ROWS, {**ROWS[0], column: "other"}], {})
+    with pytest.raises(ArchrepError, match=f"several {column}s"):
         read_labels(tmp_path / "l.parquet")
 
 

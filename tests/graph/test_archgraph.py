@@ -97,6 +97,13 @@ def test_torch_geometric_batches_it(small):
     assert torch.equal(second - offset, graphs[1].edge_index)
 
 
+def test_copies_have_the_same_hash(small):
+    graph = small[0].graph
+    assert graph.clone().hash() == graph.hash()
+    assert graph.clone().to("cpu").hash() == graph.hash()
+    assert graph.clone().parameters == graph.parameters
+
+
 def test_shapes_as_4d():
     assert as_4d(()) == (0, 0, 0, 0)
     assert as_4d((7,)) == (7, 1, 1, 1)

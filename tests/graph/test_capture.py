@@ -71,6 +71,11 @@ def test_resnet_graph():
     assert into == [8, 12]  # the block's features, and its gate
 
 
+def test_squeeze_excite_is_seen_at_any_resolution():
+    network = ResNet()
+    assert archrep.capture(network, (3, 2, 2)).primitives == archrep.capture(network, (3, 64, 64)).primitives
+
+
 def test_vgg_graph():
     graph = archrep.capture(vgg())
     assert graph.primitives == [

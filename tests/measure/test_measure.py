@@ -87,6 +87,18 @@ def test_sigkill_loses_nothing(digits, tmp_path):
     assert rows[3]["accuracy"] == direct["accuracy"]
 
 
+def test_failures_are_tried_again(small, digits, tmp_path):
+    def without_memory():
+        raise MemoryError
+
+    out = tmp_path / "l.parquet"
+    broken = dataclasses.replace(small[0], make_network=without_memory)
+    failures = measure_all([broken, small[1]], SMOKE, digits, out)
+    assert failures[0]["error"] == "MemoryError"
+    assert measure_all(small[:2], SMOKE, digits, out) == []
+    assert len(read_labels(out).table) == 2
+
+
 def test_journals_are_not_mixed(small, digits, tmp_path):
     measure_all(small[:1], SMOKE, digits, tmp_path / "l.parquet")
     with pytest.raises(ArchrepError, match="another protocol"):

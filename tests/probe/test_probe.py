@@ -62,7 +62,7 @@ def test_bootstrap_keeps_groups_together():
     assert weights.shape == (200, 5)
     assert (weights[:, 0] == weights[:, 1]).all()
     assert (weights[:, [0, 2, 3]].sum(axis=1) == 3).all()
-    assert interval(np.arange(1001.0)) == (25.0, 975.0)
+    assert interval(np.arange(1001.0)) == pytest.approx((25.0, 975.0))
 
 
 def test_groups_are_never_divided_and_all_are_tested_once():
