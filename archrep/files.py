@@ -50,14 +50,7 @@ def atomic_folder(path: Path, force: bool, names: Sequence[str]) -> Iterator[Pat
             nothing else, once the new one is complete.
     """
     path = Path(path)
-    refuse_existing(path, force)
-    if path.exists():
-        foreign = [p.name for p in path.iterdir() if p.name not in names] if path.is_dir() else [path.name]
-        if foreign or path.resolve() == Path.cwd():
-            raise ArchrepError(
-                f"{path} is not just an earlier result{f' (it holds {foreign[0]})' if foreign else ''}; "
-                "--force does not replace it. Choose another --out."
-            )
+    refuse_foreign_folder(path, force, names)
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,6 +66,20 @@ def atomic_folder(path: Path, force: bool, names: Sequence[str]) -> Iterator[Pat
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def refuse_foreign_folder(path: Path, force: bool, names: Sequence[str]) -> None:
+    """Like `refuse_existing`, for a folder that may be replaced only if it holds nothing but `names`."""
+    path = Path(path)
+    refuse_existing(path, force)
+    if not path.exists():
+        return
+    foreign = [p.name for p in path.iterdir() if p.name not in names] if path.is_dir() else [path.name]
+    if foreign or path.resolve() == Path.cwd():
+        raise ArchrepError(
+            f"{path} is not just an earlier result{f' (it holds {foreign[0]})' if foreign else ''}; "
+            "--force does not replace it. Choose another --out."
+        )
 
 
 def refuse_existing(path: Path, force: bool) -> None:

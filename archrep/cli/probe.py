@@ -10,6 +10,8 @@ from archrep.cli import options
 if TYPE_CHECKING:
     from archrep.probe import Report
 
+FILES = ("report.json", "probe.skops", "scatter.png", "scatter.svg", "scatter.csv")
+
 
 def probe(
     target: Annotated[
@@ -35,20 +37,19 @@ def probe(
 
     from archrep.data.embeddings import read_embeddings
     from archrep.data.labels import read_labels
-    from archrep.files import atomic_folder, file_digest, provenance, refuse_existing, to_json
+    from archrep.files import atomic_folder, file_digest, provenance, refuse_foreign_folder, to_json
     from archrep.plot.scatter import scatter
-    from archrep.plot.style import SUFFIXES, save_figure
+    from archrep.plot.style import save_figure
     from archrep.probe import run_probe
     from archrep.shipped import EMBEDDINGS, LABELS, shipped
 
     out = out or Path(f"probe-{target}")
-    refuse_existing(out, force)
+    refuse_foreign_folder(out, force, FILES)
     embeddings, labels = embeddings or shipped(EMBEDDINGS), labels or shipped(LABELS)
     report = run_probe(read_embeddings(embeddings), read_labels(labels), target, seed)
     inputs = {str(path.name): file_digest(path) for path in (embeddings, labels)}
     summary = _summary(report) | {"provenance": provenance(seed=seed, inputs=inputs)}
-    names = ("report.json", "probe.skops", *(f"scatter{suffix}" for suffix in SUFFIXES))
-    with atomic_folder(out, force, names) as folder:
+    with atomic_folder(out, force, FILES) as folder:
         (folder / "report.json").write_text(to_json(summary))
         save_figure(scatter(report), report.table, folder / "scatter")
         with warnings.catch_warnings():

@@ -45,10 +45,11 @@ def save_figure(figure: Figure, points: pd.DataFrame, prefix: Path, force: bool 
     """Writes PREFIX.png, PREFIX.svg and PREFIX.csv; returns the paths."""
     refuse_existing_figure(prefix, force)
     png, svg, csv = figure_paths(prefix)
-    with atomic(png, force) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
-    with atomic(svg, force) as temporary:
-        figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
+    with house_style():
+        with atomic(png, force) as temporary:
+            figure.savefig(temporary, format="png", metadata={"Software": None})
+        with atomic(svg, force) as temporary:
+            figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
     with atomic(csv, force) as temporary:
         points.to_csv(temporary, index=False)
     return [png, svg, csv]

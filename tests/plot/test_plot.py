@@ -33,7 +33,8 @@ def test_map_is_saved_three_ways(projected, tmp_path):
     for color in ("value", "kind"):
         paths = save_figure(draw_map(points, color, "%", "title"), points, tmp_path / color)
         assert [p.suffix for p in paths] == [".png", ".svg", ".csv"]
-        assert Image.open(paths[0]).size[0] > 400
+        with Image.open(paths[0]) as image:
+            assert image.size[0] > 400
         assert pd.read_csv(paths[2]).shape == points.shape
     again = save_figure(draw_map(points, "kind", "%", "title"), points, tmp_path / "again")
     assert again[0].read_bytes() == (tmp_path / "kind.png").read_bytes()
