@@ -31,17 +31,17 @@ setup: $(VENV)/.dev
 demo: $(VENV)/.base
 	$(BIN)/archrep embed --out $(DEMO)/embeddings.parquet --force
 	$(BIN)/archrep probe --target accuracy --embeddings $(DEMO)/embeddings.parquet --out $(DEMO)/probe-accuracy --force
-	$(BIN)/archrep map --color accuracy --out $(DEMO)/map-accuracy --force
+	$(BIN)/archrep map --color accuracy --embeddings $(DEMO)/embeddings.parquet --out $(DEMO)/map-accuracy --force
 	@echo
 	@echo "Embedding table:  $(DEMO)/embeddings.parquet"
 	@echo "Probe (τ table):  $(DEMO)/probe-accuracy/report.json, scatter.png"
 	@echo "Map:              $(DEMO)/map-accuracy.png"
 
 test: setup
-	$(PYTEST) -n 2 --dist loadgroup -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(PYTEST) -n 2 -m "not slow and not gpu" --nbmake tests notebooks/embeddings.ipynb
 
 test-all: setup
-	$(PYTEST)
+	$(PYTEST) --nbmake tests notebooks/embeddings.ipynb
 
 lint: setup
 	$(BIN)/ruff check .

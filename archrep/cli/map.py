@@ -10,7 +10,9 @@ from archrep.cli import options
 
 def map_embeddings(
     embeddings: Annotated[Path | None, typer.Option(help="Embedding table; default: the shipped one.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="Label table whose columns can colour the map.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Label table whose columns can colour the map; default: the shipped one.")
+    ] = None,
     color: Annotated[str, typer.Option(help="Column of either table.")] = "accuracy",
     out: Annotated[Path, typer.Option(help="Prefix of the files: PREFIX.png, .svg and .csv.")] = Path("map"),
     seed: options.Seed = 0,
@@ -20,7 +22,7 @@ def map_embeddings(
 
     Example: `archrep map --color accuracy --out figures/map-accuracy`
 
-    Without --embeddings and --labels, the shipped tables are drawn.
+    Without options, the shipped embeddings are drawn, coloured by measured accuracy.
     """
     from archrep.data.embeddings import read_embeddings
     from archrep.data.labels import read_labels
@@ -33,13 +35,14 @@ def map_embeddings(
     refuse_existing_figure(out, force)
     table = read_embeddings(embeddings or shipped(EMBEDDINGS))
     points = table.table
-    if labels is not None or embeddings is None:
-        columns = read_labels(labels or shipped(LABELS)).table
+    if labels is not None or color not in points:
+        labels = labels or shipped(LABELS)
+        columns = read_labels(labels).table
         if not points.index.isin(columns.index).any():
             raise ArchrepError(f"{labels}: none of its architectures is in the embedding table.")
         points = points.join(columns[[c for c in columns if c not in points]])
     if color not in points:
-        raise unknown("column", color, points.columns, "" if labels else " More come with --labels.")
+        raise unknown("column", color, points.columns)
     points = points.assign(**dict(zip("xy", project(table.values, seed).T, strict=True))).reset_index()
     unit = TARGETS[color].unit if color in TARGETS else ""
     title = (

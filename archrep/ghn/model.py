@@ -102,7 +102,8 @@ class GHN(nn.Module):
     @torch.no_grad()
     def predict(self, graph: ArchGraph) -> dict[str, Tensor]:
         """Predicted parameters: a tensor of the network's shape for every name in `graph.parameters`."""
-        return {name: value.contiguous() for name, value in self.predict_many([graph])[0].items()}
+        values = self.predict_many([graph])[0]
+        return {name: value.clone(memory_format=torch.contiguous_format) for name, value in values.items()}
 
     def predict_many(self, graphs: Sequence[ArchGraph]) -> list[dict[str, Tensor]]:
         """Predicted parameters of several architectures, with gradients; nodes of like shape decode together."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from archrep.errors import ArchrepError, first_line, lookup
@@ -12,7 +13,7 @@ TABLE_SUFFIXES = (".csv", ".parquet")
 
 
 def architectures(*specs: str) -> Iterator[Architecture]:
-    """Yields the architectures that the specs name, in order, each one once.
+    """Gives the architectures that the specs name, in order, each one once.
 
     Args:
         specs: spec strings such as `deepnets-small:test:0-99`, or CSV/Parquet tables with a column `arch`.
@@ -20,17 +21,14 @@ def architectures(*specs: str) -> Iterator[Architecture]:
     Raises:
         ArchrepError: for an unknown space, split or index, or a table without a column `arch`.
     """
+    expanded = [_expand(spec) for spec in specs]  # errors come here, not at the first use
     seen: set[str] = set()
-    for spec in specs:
-        for architecture in _expand(spec):
-            if architecture.id not in seen:
-                seen.add(architecture.id)
-                yield architecture
+    return (a for some in expanded for a in some if not (a.id in seen or seen.add(a.id)))  # type: ignore[func-returns-value]
 
 
 def _expand(spec: str) -> Iterable[Architecture]:
     if spec.endswith(TABLE_SUFFIXES):
-        return (a for one in _column_arch(Path(spec)) for a in _expand(one))
+        return chain.from_iterable([_expand(one) for one in _column_arch(Path(spec))])
     space, _, rest = spec.partition(":")
     return lookup(SPACES, space, "space")(space, rest)
 

@@ -67,6 +67,7 @@ def test_predicted_parameters_fit_and_run(small, ghn):
         own = dict(network.named_parameters())
         assert set(predicted) == set(own) - set(architecture.graph.unused)
         assert all(predicted[name].shape == own[name].shape for name in predicted)
+        assert len({value.untyped_storage().data_ptr() for value in predicted.values()}) == len(predicted)
         logits = run(use_batch_statistics(network), predicted, torch.randn(4, 3, 32, 32))
         assert torch.isfinite(logits).all()
 

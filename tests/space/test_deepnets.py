@@ -87,7 +87,7 @@ def test_imagenet_stems_run():
 )
 def test_bad_specs(spec, message):
     with pytest.raises(ArchrepError, match=message):
-        list(archrep.architectures(spec))
+        archrep.architectures(spec)
 
 
 def test_specs_name_each_architecture_once(tmp_path):
