@@ -45,8 +45,7 @@ def map_embeddings(
         raise unknown("column", color, points.columns)
     points = points.assign(**dict(zip("xy", project(table.values, seed).T, strict=True))).reset_index()
     unit = TARGETS[color].unit if color in TARGETS else ""
-    title = (
-        f"UMAP of GHN embeddings · {', '.join(sorted(set(points.get('split', []))))} · n = {len(points)} · seed {seed}"
-    )
+    places = sorted({f"{space} {split}" for space, split in zip(points["space"], points["split"], strict=True)})
+    title = f"UMAP of GHN embeddings · {', '.join(places)} · n = {len(points)} · seed {seed}"
     for path in save_figure(draw_map(points, color, unit, title), points, out, force):
         print(f"Map: {path}")

@@ -74,29 +74,29 @@ def _summary(report: "Report") -> dict:
 
 
 def _print_table(report: "Report") -> None:
+    from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     facts, target = report.facts, report.target
     better = "higher is better" if target.higher_is_better else "lower is better"
     table = Table(
-        title=f"Probe of {target.name} ({target.unit}, {better}): n = {facts['n']}, {facts['groups']} groups, "
-        f"{facts['repeats']}×{facts['folds']}-fold grouped CV, seed {facts['seed']}"
+        title=f"Probe of {target.name} ({target.unit}; {better}) · n = {facts['n']}, {facts['groups']} groups · "
+        f"{facts['repeats']}×{facts['folds']}-fold grouped CV · seed {facts['seed']}",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
-    for name in ("encoder", "d", "Kendall τ", "95 % interval", "R²", "Δτ to GHN embedding"):
-        table.add_column(name, justify="left" if name == "encoder" else "right")
+    for name in ("encoder", "d", "τ", "95 % interval", "R²", "Δτ to GHN embedding"):
+        table.add_column(name, justify="left" if name == "encoder" else "right", no_wrap=True)
     for s in report.scores:
         delta = "" if s is report.scores[0] else f"{s.delta:+.3f} [{s.delta_low:+.3f}, {s.delta_high:+.3f}]"
         low_high = f"[{s.tau_low:.3f}, {s.tau_high:.3f}]"
-        table.add_row(
-            s.encoder,
-            str(s.dimensions),
-            f"{s.tau:.3f}",
-            low_high.replace("[", r"\["),
-            f"{s.r2:.3f}",
-            delta.replace("[", r"\["),
-        )
+        cells = (s.encoder, str(s.dimensions), f"{s.tau:.3f}", low_high, f"{s.r2:.3f}", delta)
+        table.add_row(*map(escape, cells))
     Console().print(table)
+    print("τ: Kendall's rank correlation of predicted and measured; Δτ: encoder minus GHN embedding, paired.")
     for reason, count in report.excluded.items():
         if count:
             print(f"excluded: {count} {reason}")

@@ -39,7 +39,7 @@ def read_embeddings(path: Path) -> Embeddings:
     Raises:
         ArchrepError: if it is missing or damaged, or names an architecture twice.
     """
-    raw, header = read_table(path, "embeddings", ("arch", "embedding"))
+    raw, header = read_table(path, "embeddings", ("arch", "space", "split", "embedding"))
     column = raw["embedding"].combine_chunks()
     if not pa.types.is_fixed_size_list(column.type) or len(raw) == 0 or column.null_count:
         raise ArchrepError(

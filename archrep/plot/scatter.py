@@ -20,12 +20,12 @@ def scatter(report: Report) -> Figure:
         name, unit = report.target.name.replace("_", " "), f" ({report.target.unit})" if report.target.unit else ""
         axes.set(
             xlabel=f"measured {name}{unit}",
-            ylabel=f"predicted {name}{unit}, out of fold, mean of {report.facts['repeats']} repeats",
+            ylabel=f"predicted {name}{unit}",
         )
         axes.set_title(
             f"Probe on the GHN embedding: {name}\n"
             f"τ = {score.tau:.2f} [{score.tau_low:.2f}, {score.tau_high:.2f}] · n = {report.facts['n']} · "
-            f"grouped {report.facts['folds']}-fold CV",
+            f"out-of-fold means of {report.facts['repeats']}×{report.facts['folds']}-fold grouped CV",
             fontsize=10,
         )
         axes.legend(frameon=False, fontsize=9)

@@ -21,11 +21,11 @@ def project(values: np.ndarray, seed: int = 0, neighbors: int = 15) -> np.ndarra
     """
     if len(values) < 5:
         raise ArchrepError(f"A map needs at least 5 architectures; got {len(values)}.")
-    from umap import UMAP  # compiles for seconds at first use
-
     standardized = (values - values.mean(axis=0)) / (values.std(axis=0) + 1e-9)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning, module="umap")
+        warnings.simplefilter("ignore")  # about optional packages, and that a seed means one thread
+        from umap import UMAP  # compiles for seconds at first use
+
         model = UMAP(n_neighbors=min(neighbors, len(values) - 1), random_state=seed, n_jobs=1, init="pca")
         return np.asarray(model.fit_transform(standardized))
 

@@ -45,6 +45,7 @@ def test_probe_and_map(files, tmp_path):
     tables = ("--embeddings", files / "e.parquet", "--labels", files / "l.csv")
     done = run("probe", *tables, "--target", "accuracy", "--out", tmp_path / "p")
     assert done.returncode == 0, done.stderr
+    assert "GHN embedding" in done.stdout
     assert "Kendall" in done.stdout
     report = json.loads((tmp_path / "p" / "report.json").read_text())
     assert report["n"] == 24

@@ -71,7 +71,7 @@ def test_bad_embeddings(tmp_path):
     with pytest.raises(ArchrepError, match="no such embeddings table"):
         read_embeddings(tmp_path / "none.parquet")
     write_labels(tmp_path / "l.parquet", ROWS, {})
-    with pytest.raises(ArchrepError, match="no column embedding"):
+    with pytest.raises(ArchrepError, match="no column space, split, embedding"):
         read_embeddings(tmp_path / "l.parquet")
     (tmp_path / "cut.parquet").write_bytes((tmp_path / "l.parquet").read_bytes()[:200])
     with pytest.raises(ArchrepError, match="not a readable Parquet"):
@@ -80,6 +80,7 @@ def test_bad_embeddings(tmp_path):
     write_embeddings(tmp_path / "t.parquet", twice, np.zeros((2, 4)), {}, force=False)
     with pytest.raises(ArchrepError, match="more than once"):
         read_embeddings(tmp_path / "t.parquet")
-    write_embeddings(tmp_path / "n.parquet", {"arch": ["a"]}, np.full((1, 4), np.nan), {}, force=False)
+    once = {"arch": ["a"], "space": ["s"], "split": ["t"]}
+    write_embeddings(tmp_path / "n.parquet", once, np.full((1, 4), np.nan), {}, force=False)
     with pytest.raises(ArchrepError, match="NaN"):
         read_embeddings(tmp_path / "n.parquet")
