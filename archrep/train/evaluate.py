@@ -34,10 +34,7 @@ def evaluate(ghn: GHN, architectures: Iterable[Architecture], images: Images) ->
     chunks = list(torch.tensor_split(order, max(len(images) // BATCH, 1)))
     for architecture in architectures:
         network = skeleton(architecture).eval()
-        parameters = {
-            name: value.contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value
-            for name, value in ghn.predict(architecture.graph).items()
-        }
+        parameters = ghn.predict(architecture.graph)
         correct = 0
         for chunk in chunks:
             x, y = (t.to(ghn.device) for t in images.batch(chunk))

@@ -24,5 +24,12 @@ def use_batch_statistics(network: nn.Module) -> nn.Module:
 
 
 def run(network: nn.Module, parameters: dict[str, Tensor], images: Tensor) -> Tensor:
-    """Logits (B, classes) of `network` with `parameters`; those it never uses need not be there."""
-    return torch.func.functional_call(network, parameters, (images,))
+    """Logits (B, classes) of `network` with `parameters`; those it never uses need not be there.
+
+    Kernels are laid out channels-last, like the images: small convolutions run faster so on a CPU.
+    """
+    laid_out = {
+        name: value.contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value
+        for name, value in parameters.items()
+    }
+    return torch.func.functional_call(network, laid_out, (images,))

@@ -117,12 +117,7 @@ def _forward_backward(
 
     The gradient stops at the predicted tensors, so no more than one network's activations are in memory.
     """
-    leaves = {
-        name: value.detach()
-        .contiguous(memory_format=torch.channels_last if value.dim() == 4 else torch.contiguous_format)
-        .requires_grad_()
-        for name, value in parameters.items()
-    }
+    leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
     logits = run(skeleton(architecture).train(), leaves, x)
     loss = torch.nn.functional.cross_entropy(logits, y)
     if not torch.isfinite(loss):
