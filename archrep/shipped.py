@@ -16,7 +16,7 @@ def shipped(name: str) -> Path:
         ArchrepError: if this installation lacks it.
     """
     package = Path(__file__).parent
-    for root in (package / "shipped", package.parent):
+    for root in (package / "_shipped", package.parent):
         if (root / name).is_file():
             return root / name
     raise ArchrepError(f"This installation lacks {name}; name your own file, or install archrep from a full checkout.")
