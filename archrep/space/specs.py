@@ -7,7 +7,7 @@ from pathlib import Path
 
 from archrep.errors import ArchrepError, first_line, lookup
 from archrep.space.architecture import Architecture
-from archrep.space.deepnets import DeepNet, Emitter, limits, make_plan, sample
+from archrep.space.deepnets import DeepNet, DeepNetConfig, Emitter, limits, make_plan, sample
 
 TABLE_SUFFIXES = (".csv", ".parquet")
 
@@ -68,7 +68,11 @@ def _deepnets(preset: str, rest: str) -> Iterator[Architecture]:
 
 def deepnet(preset: str, split: str, index: int) -> Architecture:
     """Architecture `index` of a DeepNets split."""
-    config = sample(preset, split, index)
+    return deepnet_of(sample(preset, split, index), preset, split, index)
+
+
+def deepnet_of(config: DeepNetConfig, preset: str, split: str, index: int) -> Architecture:
+    """The architecture of a configuration: that of `index`, or a variant with other channels."""
     return Architecture(
         id=f"{preset}:{split}:{index}",
         space=preset,

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from archrep.data.images import Images
 from archrep.ghn.model import GHN
-from archrep.graph.archgraph import ArchGraph
 from archrep.seeding import seeded
 from archrep.space.architecture import Architecture
-from archrep.space.deepnets import DeepNet, Emitter, Stream, limits, make_plan, redraw_width, sample
+from archrep.space.deepnets import Stream, limits, redraw_width, sample
+from archrep.space.specs import deepnet_of
 from archrep.train.config import TrainConfig
 from archrep.train.functional import run, skeleton
 
@@ -140,17 +140,11 @@ def draw_meta_batch(config: TrainConfig, step: int) -> list[Architecture]:
 
 
 def _visit(space: str, index: int, stream: Stream) -> Architecture:
-    config = redraw_width(sample(space, "train", index), space, stream)
-    name = f"{space}:train:{index}"
-    return Architecture(name, space, "train", lambda: _graph(config), lambda: DeepNet(config))
-
-
-def _graph(config) -> ArchGraph:
-    return Emitter(make_plan(config)).graph()
+    return deepnet_of(redraw_width(sample(space, "train", index), space, stream), space, "train", index)
 
 
 def _seed(*parts: int) -> int:
-    """A 63-bit seed from several numbers."""
+    """A seed below 2⁶² from several numbers."""
     return int(Stream(*parts).choice(range(2**62)))
 
 

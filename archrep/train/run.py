@@ -79,8 +79,9 @@ def continue_run(
     config, record = read_config(folder)
     torch.set_num_threads(record["threads"])
     trainer = Trainer(config, images.train, device)
-    for left_by_a_kill in folder.glob(".*-*"):
-        left_by_a_kill.unlink()
+    for name in map(Path, (CONFIG, METRICS, STATE, BEST, LAST)):
+        for left_by_a_kill in folder.glob(f".{name.stem}-*{name.suffix}"):
+            left_by_a_kill.unlink()
     best, seconds, recent = _load_state(folder / STATE, trainer)
     _truncate_metrics(folder / METRICS, trainer.step)
     val_archs = [deepnet(config.space, "val", i) for i in range(config.val_archs)]
