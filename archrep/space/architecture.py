@@ -6,7 +6,8 @@ from functools import cached_property
 
 from torch import nn
 
-from archrep.graph.archgraph import ArchGraph
+from archrep.errors import ArchrepError
+from archrep.graph.archgraph import ArchGraph, Shape
 
 
 @dataclass(frozen=True)
@@ -15,8 +16,9 @@ class Architecture:
 
     Attributes:
         id: canonical spec string; rebuilds the architecture on any machine.
-        space, split: where it comes from.
+        space, split: where it comes from; the split is empty in a space without splits.
         make_graph, make_network: called at most once by `graph`, and at every `build()`.
+        input_shape: shape of one input without the batch dimension.
     """
 
     id: str
@@ -24,12 +26,16 @@ class Architecture:
     split: str
     make_graph: Callable[[], ArchGraph]
     make_network: Callable[[], nn.Module]
+    input_shape: Shape = (3, 32, 32)
 
     @cached_property
     def graph(self) -> ArchGraph:
-        """The computational graph."""
-        return self.make_graph()
+        """The computational graph; an error names the architecture."""
+        try:
+            return self.make_graph()
+        except ArchrepError as error:
+            raise type(error)(f"{self.id}: {error}") from error
 
     def build(self) -> nn.Module:
-        """A new network with its default initialisation (global torch seed), for 32×32 images and 10 classes."""
+        """A new network with its default initialisation (global torch seed), for inputs of `input_shape`."""
         return self.make_network()

@@ -1,13 +1,22 @@
 """Architecture specs: one string names one architecture, or a range of them (design: architecture specs)."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from archrep.errors import ArchrepError, first_line, lookup
+import torch
+
+from archrep.errors import ArchrepError, first_line, lookup, unknown
+from archrep.graph.archgraph import ArchGraph
+from archrep.graph.capture import capture
 from archrep.space.architecture import Architecture
-from archrep.space.deepnets import DeepNet, DeepNetConfig, Emitter, limits, make_plan, sample
+from archrep.space.deepnets import LIMITS, VIT, DeepNet, DeepNetConfig, Emitter, make_plan, sample
+from archrep.space.official import official
+from archrep.space.own import own_network
+from archrep.space.resnet import resnet50
+from archrep.space.span import indices
+from archrep.space.zoo import torchvision_networks
 
 TABLE_SUFFIXES = (".csv", ".parquet")
 
@@ -30,7 +39,12 @@ def _expand(spec: str) -> Iterable[Architecture]:
     if spec.endswith(TABLE_SUFFIXES):
         return chain.from_iterable([_expand(one) for one in _column_arch(Path(spec))])
     space, _, rest = spec.partition(":")
-    return lookup(SPACES, space, "space")(space, rest)
+    if space in SPACES:
+        return SPACES[space](space, rest)
+    own = own_network(spec)
+    if own is None:
+        raise unknown("space", space, SPACES, " A network of your own is file.py:callable or package.module:callable.")
+    return [own]
 
 
 def _column_arch(path: Path) -> list[str]:
@@ -55,15 +69,11 @@ def _column_arch(path: Path) -> list[str]:
 
 def _deepnets(preset: str, rest: str) -> Iterator[Architecture]:
     split, _, span = rest.partition(":")
-    size = limits(preset, split).size
-    match = re.fullmatch(r"(\d{1,12})(?:-(\d{1,12}))?", span) if span else None
-    if span and not match:
-        raise ArchrepError(f"{preset}:{rest}: expected {preset}:SPLIT, …:SPLIT:i or …:SPLIT:i-j; got {span!r}.")
-    first = int(match[1]) if match else 0
-    last = int(match[2] or match[1]) if match else size - 1
-    if not first <= last < size:
-        raise ArchrepError(f"{preset}:{rest}: {split} has architectures 0 … {size - 1}; got {first} … {last}.")
-    return (deepnet(preset, split, i) for i in range(first, last + 1))
+    sizes = {name: drawn_from.size for name, drawn_from in LIMITS[preset].items()}
+    if preset == "deepnets":
+        sizes["predefined"] = 2
+    chosen = indices(span, lookup(sizes, split, f"split of {preset}"), f"{preset}:{split}")
+    return (predefined(i) if split == "predefined" else deepnet(preset, split, i) for i in chosen)
 
 
 def deepnet(preset: str, split: str, index: int) -> Architecture:
@@ -82,7 +92,23 @@ def deepnet_of(config: DeepNetConfig, preset: str, split: str, index: int) -> Ar
     )
 
 
+def predefined(index: int) -> Architecture:
+    """Of the paper's split "predefined": 0 is ResNet-50 in its CIFAR-10 form, 1 a ViT."""
+    if index == 1:
+        return deepnet_of(VIT, "deepnets", "predefined", 1)
+    make = partial(resnet50, num_classes=10, cifar10=True)
+
+    def graph() -> ArchGraph:
+        with torch.device("meta"):
+            network = make()
+        return capture(network)
+
+    return Architecture("deepnets:predefined:0", "deepnets", "predefined", graph, make)
+
+
 SPACES: dict[str, Callable[[str, str], Iterable[Architecture]]] = {
     "deepnets": _deepnets,
     "deepnets-small": _deepnets,
+    "deepnets-official": official,
+    "torchvision": torchvision_networks,
 }

@@ -1,6 +1,6 @@
 """DeepNets-1M: genotype, plan, network, computational graph and sampler of cell networks (paper § 3)."""
 
-from archrep.space.deepnets.config import OPS, DeepNetConfig, Genotype
+from archrep.space.deepnets.config import OPS, VIT, DeepNetConfig, Genotype
 from archrep.space.deepnets.graph import Emitter
 from archrep.space.deepnets.network import DeepNet
 from archrep.space.deepnets.plan import make_plan
@@ -9,6 +9,7 @@ from archrep.space.deepnets.sampler import LIMITS, Stream, limits, redraw_width,
 __all__ = [
     "LIMITS",
     "OPS",
+    "VIT",
     "DeepNet",
     "DeepNetConfig",
     "Emitter",

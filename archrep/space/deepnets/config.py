@@ -116,3 +116,18 @@ class DeepNetConfig:
                 f"Not an architecture record of DeepNets-1M: {type(error).__name__} {error}. "
                 "Expected the keys of the official *_meta.json (genotype, n_cells, C_mult, ks, …)."
             ) from error
+
+
+# The ViT of the paper's split "predefined": 12 cells, 10 of them one attention block; 129 nodes, 1.0 M parameters.
+VIT = DeepNetConfig(
+    genotype=Genotype(
+        normal=(("none", 0), ("msa", 1)),
+        normal_concat=(2,),
+        reduce=(("none", 0), ("avg_pool_3x3", 1)),
+        reduce_concat=(2,),
+    ),
+    n_cells=12,
+    channels=128,
+    channel_mult=1,
+    preproc=False,
+)

@@ -4,7 +4,7 @@ Nothing is built or traced: that would take 400 CPU-hours for DeepNets-1M. Tests
 captured one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from math import prod
 
 from archrep.graph.archgraph import ArchGraph, Shape
@@ -18,10 +18,12 @@ class Emitter:
     Attributes:
         ops: operations in execution order. param_shapes: of every parameter of the network, in its order.
         macs: multiply-accumulates per image of all convolutions, linear layers and attention products.
+        contracted: names of cse and msa steps whose node is left out, as in some released graphs (space/official.py).
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, contracted: Set[str] = frozenset()) -> None:
         self.norm = plan.norm
+        self.contracted = contracted
         self.ops: list[Op] = [Op("input")]
         self.param_shapes: dict[str, Shape] = {}
         self.macs = 0
@@ -157,7 +159,7 @@ def _msa(e: Emitter, s: Step, inputs: tuple[int, ...]) -> int:
     e.param_shapes.update(shapes | {f"{name}.to_out.0.bias": (s.c_out,)} | _affine(f"{name}.ln1", c))
     y = e.layer("ln", x, _affine(f"{name}.ln1", c))
     y = e.linear(y, f"{name}.to_qkv", c, 3 * inner, bias=False, tokens=tokens)
-    y = e.add("msa", (y,))
+    y = e.add(None if name in e.contracted else "msa", (y,))
     e.macs += 2 * tokens**2 * inner
     y = e.linear(y, f"{name}.to_out.0", inner, s.c_out, tokens=tokens)
     x = e.add("sum", (x, y))
@@ -171,7 +173,7 @@ def _cse(e: Emitter, s: Step, inputs: tuple[int, ...]) -> int:
     x = inputs[0] if inputs else 0
     y = e.linear(x, f"{s.name}.fc1", s.c_in, s.c_in // 2)
     y = e.linear(y, f"{s.name}.fc2", s.c_in // 2, s.c_in)
-    return e.add("cse", (x, y))
+    return e.add(None if s.name in e.contracted else "cse", (x, y))
 
 
 EMIT: dict[str, Callable[[Emitter, Step, tuple[int, ...]], int]] = {

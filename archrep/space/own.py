@@ -1,0 +1,112 @@
+"""Users' own networks: `file.py:callable` and `package.module:callable`.
+
+The callable (a function or a class) takes no arguments and returns an nn.Module. An attribute `input_shape` of the
+network or of the callable says what it takes; without one, (3, 32, 32).
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import nn
+
+from archrep.errors import ArchrepError, first_line, lookup
+from archrep.graph.archgraph import ArchGraph, Shape
+from archrep.graph.capture import capture
+from archrep.space.architecture import Architecture
+
+
+def own_network(spec: str) -> Architecture | None:
+    """The architecture that a user's callable makes; None if the spec names neither a file nor a module.
+
+    The callable is called once to see that it works; the global torch seed is left alone.
+
+    Raises:
+        ArchrepError: if the file or the callable is missing, either fails, or the result is no network.
+    """
+    where, _, name = (spec + ":" if spec.endswith(".py") else spec).rpartition(":")
+    if where.endswith(".py"):
+        module = _load_file(Path(where))
+    elif _importable(where):
+        with _failing(f"{where}: cannot be imported"):
+            module = import_module(where)
+    else:
+        return None
+    callables = {key: value for key, value in vars(module).items() if callable(value) and not key.startswith("_")}
+    return _architecture(spec, lookup(callables, name, f"callable of {where}"))
+
+
+def _architecture(spec: str, make: Callable[[], object]) -> Architecture:
+    def build() -> nn.Module:
+        with _failing(f"{spec}: the call fails"):
+            network = make()
+        if not isinstance(network, nn.Module):
+            raise ArchrepError(f"{spec}: returns {type(network).__name__}; it must return a torch.nn.Module.")
+        return network
+
+    def build_aside() -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            return build()
+
+    def graph() -> ArchGraph:
+        return capture(build_aside(), shape)
+
+    shape = _input_shape(spec, build_aside(), make)
+    return Architecture(spec, "own", "", graph, build, shape)
+
+
+def _input_shape(spec: str, network: nn.Module, make: object) -> Shape:
+    shape = getattr(network, "input_shape", getattr(make, "input_shape", (3, 32, 32)))
+    if not isinstance(shape, tuple | list) or not all(isinstance(size, int) and size > 0 for size in shape):
+        raise ArchrepError(f"{spec}: input_shape is {shape!r}; expected positive integers such as (3, 32, 32).")
+    return tuple(shape)
+
+
+def _load_file(path: Path) -> ModuleType:
+    """Runs a Python file as a module of its own; it may import what lies beside it."""
+    if not path.is_file():
+        raise ArchrepError(f"{path}: no such file. Expected file.py:callable, the path from here or from the root.")
+    name = str(path.resolve())  # no other module has this name
+    found = spec_from_file_location(name, path)
+    assert found is not None  # it ends in .py
+    assert found.loader is not None
+    module = module_from_spec(found)
+    sys.modules[name] = module  # dataclasses look themselves up there
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        with _failing(f"{path}: cannot be imported"):
+            found.loader.exec_module(module)
+    except ArchrepError:
+        del sys.modules[name]
+        raise
+    finally:
+        sys.path.remove(str(path.resolve().parent))
+    return module
+
+
+def _importable(module: str) -> bool:
+    if module in sys.modules:
+        return True
+    if not all(part.isidentifier() for part in module.split(".")):
+        return False
+    with _failing(f"{module}: cannot be imported"):
+        try:
+            return find_spec(module) is not None
+        except ModuleNotFoundError as error:
+            if error.name and f"{module}.".startswith(f"{error.name}."):  # a package above it does not exist
+                return False
+            raise
+
+
+@contextmanager
+def _failing(what: str) -> Iterator[None]:
+    """One line for whatever a user's code raises."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise ArchrepError(f"{what} ({first_line(error)}).") from error
