@@ -14,6 +14,7 @@ _PUBLIC = {
     "architectures": "archrep.space",
     "capture": "archrep.graph.capture",
     "load_images": "archrep.data",
+    "predict_parameters": "archrep.ghn",
 }
 
 __all__ = sorted(_PUBLIC)

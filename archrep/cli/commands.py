@@ -5,6 +5,7 @@ from collections.abc import Callable
 from archrep.cli.embed import embed
 from archrep.cli.map import map_embeddings
 from archrep.cli.measure import measure
+from archrep.cli.predict import convert, predict
 from archrep.cli.probe import probe
 from archrep.cli.train import evaluate, train
 
@@ -12,7 +13,9 @@ ALL: dict[str, Callable[..., None]] = {
     "embed": embed,
     "probe": probe,
     "map": map_embeddings,
+    "predict": predict,
     "evaluate": evaluate,
     "train": train,
     "measure": measure,
+    "convert": convert,
 }

@@ -1,6 +1,7 @@
 """GHN checkpoints: safetensors with a JSON header. Never pickle.
 
-Metadata `archrep` of the file: format version, config, primitives and provenance.
+Metadata `archrep` of the file: format version, config, primitives and provenance. Released `.pt` files
+are read by released.py.
 """
 
 import dataclasses
@@ -10,6 +11,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from archrep.errors import ArchrepError
 from archrep.files import atomic
@@ -36,8 +38,7 @@ def save_ghn(ghn: GHN, path: Path, force: bool = False) -> None:
 
 def load_ghn(path: Path) -> GHN:
     """Reads and checks a checkpoint; see `GHN.load`."""
-    if not path.is_file():
-        raise ArchrepError(f"{path}: no such checkpoint. Train one with `archrep train`, or leave --checkpoint out.")
+    refuse_missing(path)
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("archrep", "null"))
@@ -46,18 +47,32 @@ def load_ghn(path: Path) -> GHN:
         raise ArchrepError(
             f"{path}: not a readable safetensors file ({error}); it may be truncated. Copy it again."
         ) from error
-    config = _checked_config(path, header)
-    ghn = GHN.untrained(config)
-    ghn.provenance = dict(header.get("provenance") or {})
+    return assemble(path, _checked_config(path, header), weights, header.get("provenance") or {})
+
+
+def refuse_missing(path: Path) -> None:
+    """Raises ArchrepError if there is no such file."""
+    if not path.is_file():
+        raise ArchrepError(f"{path}: no such checkpoint. Train one with `archrep train`, or leave --checkpoint out.")
+
+
+def assemble(path: Path, config: GHNConfig, weights: dict[str, Tensor], provenance: dict) -> GHN:
+    """A GHN, in evaluation mode, that holds exactly these weights as float32.
+
+    Raises:
+        ArchrepError: if a weight is missing, unknown, of another shape, not of floats or not finite.
+    """
+    with torch.device("meta"):  # allocates nothing, so that a config cannot ask for more than the file holds
+        ghn = GHN(config, provenance)
+    broken = next((n for n, v in weights.items() if not (v.is_floating_point() and torch.isfinite(v).all())), None)
+    if broken:
+        raise ArchrepError(f"{path}: weight {broken!r} is not of floats, or has NaN or infinite values.")
     try:
-        ghn.load_state_dict(weights)
+        ghn.load_state_dict({name: value.float().contiguous() for name, value in weights.items()}, assign=True)
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:200]
         raise ArchrepError(f"{path}: weights do not fit the checkpoint's own config ({detail}).") from error
-    broken = next((name for name, value in weights.items() if not torch.isfinite(value).all()), None)
-    if broken:
-        raise ArchrepError(f"{path}: weight {broken!r} has NaN or infinite values; the checkpoint is damaged.")
-    return ghn
+    return ghn.eval()
 
 
 def _checked_config(path: Path, header: object) -> GHNConfig:
@@ -72,5 +87,5 @@ def _checked_config(path: Path, header: object) -> GHNConfig:
         raise ArchrepError(f"{path}: the checkpoint uses other primitives than this archrep; it cannot be used.")
     try:
         return GHNConfig(**header["config"])
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, ArchrepError) as error:
         raise ArchrepError(f"{path}: the checkpoint's config is not a GHN config ({error}).") from error

@@ -1,5 +1,6 @@
 """What a GHN is made of."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from archrep.errors import ArchrepError
@@ -28,10 +29,28 @@ class GHNConfig:
     layer_norm: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "max_shape", tuple(self.max_shape))
+        shape = self.max_shape
+        if not (
+            isinstance(shape, list | tuple) and len(shape) == 4 and all(_within(n, 1, m) for n, m in _limits(shape))
+        ):
+            raise ArchrepError(
+                f"max_shape must be four whole numbers, channels 1 … 8192, kernels 1 … 64; got {shape!r}."
+            )
+        object.__setattr__(self, "max_shape", tuple(shape))
+        if not _within(self.num_classes, 1, 100_000):
+            raise ArchrepError(f"num_classes must be a whole number from 1 to 100000; got {self.num_classes!r}.")
+        if not _within(self.hidden, 4, 4096) or self.hidden % 4:
+            raise ArchrepError(f"hidden must be a multiple of 4 up to 4096; got {self.hidden!r}.")
         if self.gnn not in ("gated", "mlp"):
             raise ArchrepError(f"gnn must be 'gated' or 'mlp'; got {self.gnn!r}.")
-        if len(self.max_shape) != 4 or min(self.max_shape) < 1:
-            raise ArchrepError(f"max_shape must be four positive numbers; got {self.max_shape}.")
-        if self.hidden < 4 or self.hidden % 4:
-            raise ArchrepError(f"hidden must be a positive multiple of 4; got {self.hidden}.")
+        for name in ("virtual_edges", "normalize", "layer_norm"):
+            if not isinstance(getattr(self, name), bool):
+                raise ArchrepError(f"{name} must be true or false; got {getattr(self, name)!r}.")
+
+
+def _limits(shape: Sequence[int]) -> Iterable[tuple[int, int]]:
+    return zip(shape, (8192, 8192, 64, 64), strict=True)
+
+
+def _within(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high

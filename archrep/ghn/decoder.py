@@ -42,7 +42,7 @@ class TensorDecoder(nn.Module):
         channels_w = self.channels.weight.view(*self.max_shape[:2], wide)[:out, :into].flatten(0, 1)
         channels_b = self.channels.bias.view(*self.max_shape[:2])[:out, :into].flatten()
         x = F.linear(x, channels_w, channels_b)  # (k, h·w, out·in)
-        return x.transpose(1, 2).reshape(k, out, into, height, width)
+        return x.transpose(1, 2).contiguous().view(k, out, into, height, width)
 
     def class_weights(self, states: Tensor, into: int) -> Tensor:
         """States (k, d) → classification weights (k, num_classes, into), into ≤ max_shape[1]."""
@@ -70,31 +70,44 @@ class VectorDecoder(nn.Module):
 def tile(tensor: Tensor, shape: Shape) -> Tensor:
     """Slices what is too big and repeats what is too small; ranks are matched by trailing dimensions of 1.
 
+    What is repeated is written once where sizes divide, else once more per dimension that does not.
+
     Args:
         tensor: any rank. shape: target shape, any rank from 0.
     """
     rank = max(tensor.dim(), len(shape))
-    tensor = tensor.reshape(*tensor.shape, *[1] * (rank - tensor.dim()))
+    if tensor.dim() < rank:
+        tensor = tensor.reshape(*tensor.shape, *[1] * (rank - tensor.dim()))
     target = (*shape, *[1] * (rank - len(shape)))
-    for dim, size in enumerate(target):
-        tensor = tensor.narrow(dim, 0, min(size, tensor.shape[dim]))
-    repeats = [-(-size // have) for size, have in zip(target, tensor.shape, strict=True)]
-    if max(repeats) > 1:
-        tensor = tensor.repeat(repeats)
-        for dim, size in enumerate(target):
-            tensor = tensor.narrow(dim, 0, size)
-    return tensor.reshape(shape)
-
-
-def normalize(tensor: Tensor, primitive: str, is_bias: bool) -> Tensor:
-    """Scales predicted parameters (paper § 4.1): fan-in for matrices and kernels, bounded norms and biases.
-
-    Position encodings stay as they are. β is 1 where no ReLU follows: depthwise and 1×k kernels.
-    """
-    if tensor.dim() < 2:
-        return torch.tanh(0.2 * tensor) if is_bias else 2 * torch.sigmoid(0.5 * tensor)
-    if primitive == "pos_enc":
+    for dim in reversed(range(rank)):
+        want, have = target[dim], tensor.shape[dim]
+        if want < have:
+            tensor = tensor.narrow(dim, 0, want)
+        elif want % have:
+            tensor = torch.cat([tensor] * (want // have) + [tensor.narrow(dim, 0, want % have)], dim)
+    if tensor.shape == shape:
         return tensor
-    shape = tensor.shape
+    blocks = [size for have in tensor.shape for size in (1, have)]
+    repeated = [size for have, want in zip(tensor.shape, target, strict=True) for size in (want // have, have)]
+    return tensor.view(blocks).expand(repeated).reshape(shape)
+
+
+def fan_in_scale(primitive: str, shape: Shape) -> float:
+    """Factor √(β / fan-in) of a predicted tensor of rank ≥ 2 (paper § 4.1); position encodings stay as they are.
+
+    β is 1 where no ReLU follows: depthwise and 1×k kernels; else 2.
+    """
+    if primitive == "pos_enc":
+        return 1.0
     no_relu = len(shape) > 2 and (shape[1] == 1 or (len(shape) > 3 and shape[2] < shape[3]))
-    return tensor * ((1.0 if no_relu else 2.0) / max(prod(shape[1:]), 1)) ** 0.5
+    return ((1.0 if no_relu else 2.0) / max(prod(shape[1:]), 1)) ** 0.5
+
+
+def bounded_scale(vector: Tensor) -> Tensor:
+    """Weights of norms within (0, 2) (paper § 4.1)."""
+    return 2 * torch.sigmoid(0.5 * vector)
+
+
+def bounded_bias(vector: Tensor) -> Tensor:
+    """Biases within (-1, 1) (paper § 4.1)."""
+    return torch.tanh(0.2 * vector)

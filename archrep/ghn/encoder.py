@@ -32,10 +32,11 @@ class NodeEncoder(nn.Module):
         self.primitive = nn.Embedding(len(PRIMITIVES), hidden)
         self.channel = nn.Embedding(len(channels) + 1, hidden // 4)  # the last entry: no shape
         self.kernel = nn.Embedding(len(kernels) + 1, hidden // 4)
-        self.register_buffer("channel_index", torch.from_numpy(_nearest(channels)), persistent=False)
-        self.register_buffer("kernel_index", torch.from_numpy(_nearest(kernels)), persistent=False)
-        small = torch.arange(4, 8)
-        self.channel_index[small] = channels.index(8)  # as in the released code, also 4 and 5
+        channel_index, kernel_index = _nearest(channels), _nearest(kernels)
+        channel_index[4:8] = channels.index(8)  # as in the released code, also 4 and 5 …
+        kernel_index[2] = kernels.index(3)  # … and the one kernel size of which the larger neighbour is taken
+        self.register_buffer("channel_index", torch.from_numpy(channel_index), persistent=False)
+        self.register_buffer("kernel_index", torch.from_numpy(kernel_index), persistent=False)
 
     def forward(self, primitive: Tensor, shape: Tensor) -> Tensor:
         """States (…, d) of nodes with primitives (…) and shapes (…, 4); shape 0 means none."""
@@ -48,7 +49,8 @@ class NodeEncoder(nn.Module):
 
 def _nearest(values: list[int]) -> np.ndarray:
     """Table: size → position of the nearest known value, the smaller one of two; 0 → len(values)."""
-    sizes = np.arange(values[-1] + 1)
-    table = np.abs(sizes[:, None] - np.array(values)).argmin(axis=1)
+    known = np.array(values)
+    halfway = (known[1:] + known[:-1]) / 2
+    table = np.searchsorted(halfway, np.arange(known[-1] + 1))
     table[0] = len(values)
     return table

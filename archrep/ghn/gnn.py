@@ -1,11 +1,14 @@
 """Propagation over the graph: the gated graph network of GHN-1/2, and the MLP baseline (paper § 4, Eq. 3–4)."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from archrep.ghn import kernel
+from archrep.graph.archgraph import ArchGraph
 from archrep.graph.batch import GraphBatch
 
 
@@ -24,8 +27,9 @@ class GatedGNN(nn.Module):
     distance over all neighbours up to distance 50; a GRU cell updates its state. The paper's Eq. 4 has
     only distances above 1 in the second sum; the released code also has distance 1, and so have we.
 
-    Nodes of one level are updated together, in all graphs of a batch: exact, since a message reads
-    ancestors only, which the sweep has updated before.
+    There are two ways through, with the same result: where no gradient is asked for, on a CPU, a compiled
+    kernel takes node after node (kernel.py). Else nodes of one level are updated together, in all graphs:
+    exact, since a message reads ancestors only, which the sweep has updated before.
     """
 
     def __init__(self, hidden: int, virtual_edges: bool) -> None:
@@ -35,12 +39,19 @@ class GatedGNN(nn.Module):
         self.mlp_ve = mlp(hidden, hidden // 2, hidden) if virtual_edges else None
         self.gru = nn.GRUCell(hidden, hidden)
 
-    def forward(self, states: Tensor, batch: GraphBatch) -> Tensor:
-        """Node states (B, n, d) after both sweeps."""
+    def forward(self, states: Tensor, graphs: Sequence[ArchGraph]) -> Tensor:
+        """Node states (N, d) of all graphs, one graph after the other, after both sweeps."""
+        if kernel.applies(states):
+            return kernel.propagate(self, states, graphs)
+        batch = GraphBatch.from_graphs(graphs).to(states.device)
+        size, n, _ = batch.adjacency.shape
+        padded = states.new_zeros(size * n, states.shape[1]).index_copy(0, batch.position, states)
+        padded = padded.view(size, n, -1)  # (B, n, d)
         outgoing = [batch.adjacency, batch.closeness] if self.virtual_edges else [batch.adjacency]
-        states = self._sweep(states, outgoing, batch.levels)
+        padded = self._sweep(padded, outgoing, batch.levels)
         incoming = [edges.transpose(1, 2) for edges in outgoing]
-        return self._sweep(states, incoming, batch.levels[::-1])
+        padded = self._sweep(padded, incoming, batch.levels[::-1])
+        return padded.flatten(0, 1)[batch.position]
 
     def _sweep(self, states: Tensor, edges: list[Tensor], levels: list[Tensor]) -> Tensor:
         """Updates level after level; `edges` are (B, n, n) weights of sender (row) to receiver (column)."""
@@ -75,6 +86,6 @@ class NodeMLP(nn.Module):
         super().__init__()
         self.mlp = mlp(hidden, hidden, hidden)
 
-    def forward(self, states: Tensor, batch: GraphBatch) -> Tensor:
-        """Node states (B, n, d)."""
+    def forward(self, states: Tensor, graphs: Sequence[ArchGraph]) -> Tensor:
+        """Node states (N, d)."""
         return self.mlp(states)

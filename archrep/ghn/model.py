@@ -3,17 +3,18 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from archrep.errors import ArchrepError
 from archrep.ghn.config import GHNConfig
-from archrep.ghn.decoder import TensorDecoder, VectorDecoder, normalize, tile
+from archrep.ghn.decoder import TensorDecoder, VectorDecoder, bounded_bias, bounded_scale, fan_in_scale, tile
 from archrep.ghn.encoder import NodeEncoder
 from archrep.ghn.gnn import GatedGNN, NodeMLP
-from archrep.graph.archgraph import ArchGraph
-from archrep.graph.batch import GraphBatch, batches
+from archrep.graph.archgraph import ArchGraph, Shape
+from archrep.graph.batch import batches
 from archrep.graph.build import as_4d
 from archrep.seeding import seeded
 
@@ -39,14 +40,16 @@ class GHN(nn.Module):
 
     @classmethod
     def load(cls, path: str | Path) -> "GHN":
-        """Reads a checkpoint written by `save`.
+        """Reads a checkpoint written by `save`, or a released one (`.pt`).
 
         Raises:
             ArchrepError: if the file is missing, truncated, of another format version or not a GHN.
         """
         from archrep.ghn.checkpoint import load_ghn
+        from archrep.ghn.released import SUFFIXES, load_released
 
-        return load_ghn(Path(path))
+        path = Path(path)
+        return load_released(path) if path.suffix in SUFFIXES else load_ghn(path)
 
     @classmethod
     def untrained(cls, config: GHNConfig = GHNConfig(), seed: int = 0) -> "GHN":
@@ -64,10 +67,11 @@ class GHN(nn.Module):
 
         save_ghn(self, Path(path), force)
 
-    def forward(self, batch: GraphBatch) -> Tensor:
-        """Final node states (B, n, d); arbitrary in the padding."""
-        states = self.encoder(batch.primitive, batch.shape)  # (B, n, d)
-        return self.norm(self.gnn(states, batch))  # (B, n, d)
+    def forward(self, graphs: Sequence[ArchGraph]) -> Tensor:
+        """Final node states (N, d) of all graphs, one graph after the other, in their order of nodes."""
+        primitive = torch.cat([graph.primitive for graph in graphs]).to(self.device)
+        shape = torch.cat([graph.shape for graph in graphs]).to(self.device)
+        return self.norm(self.gnn(self.encoder(primitive, shape), graphs))
 
     @property
     def device(self) -> torch.device:
@@ -77,83 +81,108 @@ class GHN(nn.Module):
     @torch.no_grad()
     def node_states(self, graph: ArchGraph) -> Tensor:
         """Final node states (N, d) float32, in the graph's node order."""
-        return self(GraphBatch.from_graphs([graph]).to(self.device))[0]
+        return self([graph])
 
     @torch.no_grad()
-    def embed(self, graphs: Sequence[ArchGraph]) -> Tensor:
-        """Embeddings (B, d) float32: mean over the final node states (paper § 5.2).
+    def embed(self, graphs: Sequence[ArchGraph], batch_size: int = 64) -> Tensor:
+        """Embeddings (B, d) float32 on the CPU: mean over the final node states (paper § 5.2).
 
-        Graphs are batched by size within a fixed budget, so memory does not grow with their number.
+        Args:
+            graphs: any number of graphs; memory does not grow with it, but for the result.
+            batch_size: graphs that are embedded together, at most; changes no result.
 
         Raises:
-            ArchrepError: if there are no graphs.
+            ArchrepError: if there are no graphs, or the batch size is not positive.
         """
         if isinstance(graphs, ArchGraph):
             raise ArchrepError("embed takes a list of graphs; for one graph, write ghn.embed([graph]).")
         if len(graphs) == 0:
             raise ArchrepError("No graphs to embed: give at least one architecture.")
+        if batch_size < 1:
+            raise ArchrepError(f"batch_size must be at least 1; got {batch_size}.")
         out = torch.empty(len(graphs), self.config.hidden)
-        for positions in batches(graphs):
-            batch = GraphBatch.from_graphs([graphs[i] for i in positions]).to(self.device)
-            states = self(batch).masked_fill(~batch.mask[:, :, None], 0.0)  # (B, n, d)
-            out[positions] = (states.sum(dim=1) / batch.mask.sum(dim=1, keepdim=True)).cpu()
+        for positions in batches(graphs, batch_size):
+            batch = [graphs[i] for i in positions]
+            sizes = torch.tensor([len(graph.primitive) for graph in batch], device=self.device)
+            out[positions] = torch.segment_reduce(self(batch), "mean", lengths=sizes).float().cpu()
         return out
 
     @torch.no_grad()
     def predict(self, graph: ArchGraph) -> dict[str, Tensor]:
-        """Predicted parameters: a tensor of the network's shape for every name in `graph.parameters`."""
-        values = self.predict_many([graph])[0]
-        return {name: value.clone(memory_format=torch.contiguous_format) for name, value in values.items()}
+        """Predicted parameters of one architecture.
+
+        Returns:
+            For every name in `graph.parameters` a contiguous tensor of the parameter's shape, with memory of
+            its own, on the GHN's device.
+        """
+        return {name: _with_own_memory(value) for name, value in self.predict_many([graph])[0].items()}
 
     def predict_many(self, graphs: Sequence[ArchGraph]) -> list[dict[str, Tensor]]:
-        """Predicted parameters of several architectures, with gradients; nodes of like shape decode together."""
-        batch = GraphBatch.from_graphs(graphs).to(self.device)
-        states = self(batch)
-        groups: dict[tuple, list[tuple[int, int]]] = defaultdict(list)
+        """Predicted parameters of several architectures, with gradients; tensors may share memory.
+
+        Parameters of like shape are decoded together, in all architectures.
+        """
+        states = self(graphs)
+        groups: dict[tuple[str, Shape], list[_Parameter]] = defaultdict(list)
+        first = 0
         for b, graph in enumerate(graphs):
             classifier = _classifier(graph)
-            for node, names in enumerate(graph.parameters):
-                if names:
-                    groups[self._group(graph.param_shapes[names[0]], classifier.get(node))].append((b, node))
+            nodes = zip(graph.primitives, graph.parameters, graph.parameter_shapes, strict=True)
+            for node, (primitive, names, shapes) in enumerate(nodes):
+                for position, (name, shape) in enumerate(zip(names, shapes, strict=True)):
+                    is_bias = position > 0 or primitive == "bias"
+                    key = self._group(shape, is_bias, node in classifier)
+                    groups[key].append(_Parameter(b, first + node, name, shape, primitive))
+            first += len(graph.primitive)
         predicted: list[dict[str, Tensor]] = [{} for _ in graphs]
-        for (kind, prefix), nodes in groups.items():
-            rows, columns = zip(*nodes, strict=True)
-            decoded = self._decode(kind, prefix, states[list(rows), list(columns)])
-            for (b, node), tensor in zip(nodes, decoded, strict=True):
-                predicted[b].update(self._finish(graphs[b], node, tensor, kind))
+        for (kind, prefix), group in groups.items():
+            decoded = self._decode(kind, prefix, states[[p.state for p in group]], group)
+            for parameter, tensor in zip(group, decoded, strict=True):
+                predicted[parameter.graph][parameter.name] = tile(tensor, parameter.shape)
         return [  # in the network's own order of parameters
             {name: values[name] for name in graph.param_shapes} for graph, values in zip(graphs, predicted, strict=True)
         ]
 
-    def _group(self, shape: tuple[int, ...], classifier: str | None) -> tuple:
-        """What decoder makes a parameter of this shape, and which prefix of its largest tensor is needed."""
+    def _group(self, shape: Shape, is_bias: bool, is_classifier: bool) -> tuple[str, Shape]:
+        """What decodes a parameter of this shape, and which prefix of the largest tensor is needed."""
         if len(shape) < 2:
-            return (classifier or "vector", ())
-        out, into, height, width = (*shape, 1) if len(shape) == 3 else as_4d(shape)
-        if classifier:
-            return (classifier, _round_up(into, self.config.max_shape[1]))
+            return ("class_bias" if is_classifier else "bias" if is_bias else "scale"), ()
         most = self.config.max_shape
+        out, into, height, width = (*shape, 1) if len(shape) == 3 else as_4d(shape)
+        if is_classifier:
+            return "class_weight", (_round_up(into, most[1]),)
         prefix = (_round_up(out, most[0]), _round_up(into, most[1]), min(height, most[2]), min(width, most[3]))
-        return ("tensor", prefix)
+        return "tensor", prefix
 
-    def _decode(self, kind: str, prefix, states: Tensor) -> Tensor:
-        """States (k, d) of one group → k tensors as the decoder makes them."""
-        if kind == "tensor":
-            return self.tensors(states, prefix)
-        if kind == "class_weight":
-            return self.tensors.class_weights(states, prefix)
-        return self.vectors.class_biases(states) if kind == "class_bias" else self.vectors(states)
+    def _decode(self, kind: str, prefix: Shape, states: Tensor, group: "list[_Parameter]") -> Tensor:
+        """States (k, d) of a group → k tensors, normalised, not yet tiled."""
+        normalized = self.config.normalize
+        if kind == "scale":
+            weights = self.vectors(states)[:, 0]
+            return bounded_scale(weights) if normalized else weights
+        if kind in ("bias", "class_bias"):
+            biases = self.vectors(states)[:, 1] if kind == "bias" else self.vectors.class_biases(states)
+            return bounded_bias(biases) if normalized else biases
+        tensors = self.tensors(states, prefix) if kind == "tensor" else self.tensors.class_weights(states, *prefix)
+        if not normalized:
+            return tensors
+        scales = torch.tensor([fan_in_scale(p.primitive, p.shape) for p in group]).to(tensors)
+        return tensors * scales.view(-1, *[1] * (tensors.dim() - 1))
 
-    def _finish(self, graph: ArchGraph, node: int, tensor: Tensor, kind: str) -> dict[str, Tensor]:
-        """Tiles and normalises what was decoded for one node; a norm's bias comes with its weight."""
-        primitive = graph.primitives_of(node)
-        values = {}
-        for position, name in enumerate(graph.parameters[node]):
-            is_bias = primitive == "bias" or position > 0
-            source = tensor[int(is_bias)] if kind == "vector" else tensor
-            value = tile(source, graph.param_shapes[name])
-            values[name] = normalize(value, primitive, is_bias) if self.config.normalize else value
-        return values
+
+class _Parameter(NamedTuple):
+    """A parameter to predict: its graph's position, its node's row of the states, its name, shape and primitive."""
+
+    graph: int
+    state: int
+    name: str
+    shape: Shape
+    primitive: str
+
+
+def _with_own_memory(tensor: Tensor) -> Tensor:
+    owns = tensor.is_contiguous() and tensor.untyped_storage().nbytes() == tensor.nbytes
+    return tensor if owns else tensor.clone(memory_format=torch.contiguous_format)
 
 
 def _round_up(size: int, most: int) -> int:
@@ -161,11 +190,10 @@ def _round_up(size: int, most: int) -> int:
     return min(1 << (size - 1).bit_length(), most)
 
 
-def _classifier(graph: ArchGraph) -> dict[int, str]:
-    """The classification layer: a linear weight whose bias is the graph's last node."""
+def _classifier(graph: ArchGraph) -> tuple[int, ...]:
+    """Nodes of the classification layer: a linear weight whose bias is the graph's last node."""
     last = len(graph.parameters) - 1
     sources = graph.edge_index[0][graph.edge_index[1] == last].tolist()
     if graph.primitives_of(last) != "bias" or len(sources) != 1 or not graph.parameters[sources[0]]:
-        return {}
-    weight = graph.param_shapes[graph.parameters[sources[0]][0]]
-    return {sources[0]: "class_weight", last: "class_bias"} if len(weight) == 2 else {}
+        return ()
+    return (sources[0], last) if len(graph.parameter_shapes[sources[0]][0]) == 2 else ()

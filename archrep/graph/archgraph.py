@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from archrep.graph.distance import shortest_distances
 from archrep.graph.primitives import PRIMITIVES
 
 Shape = tuple[int, ...]
@@ -68,30 +69,20 @@ class ArchGraph(Data):
 
     @property
     def distance_matrix(self) -> np.ndarray:
-        """(N, N) int16 shortest-path lengths from row to column; 0 where there is no path.
-
-        Computed once per graph: nodes are topologically sorted, so one sweep over the edges does it.
-        """
-        cached = self.__dict__.get("_distance_matrix")
-        if cached is None:
-            cached = _distance_matrix(self.edge_index.cpu().numpy(), len(self.primitive))
-            self.__dict__["_distance_matrix"] = cached
-        return cached
+        """(N, N) int16 shortest-path lengths from row to column; 0 where there is no path."""
+        distance = shortest_distances(self.edge_index.cpu().numpy(), len(self.primitive)).T
+        return np.where(np.isfinite(distance), distance, 0).astype(np.int16)
 
     @property
     def virtual_edges(self) -> Tensor:
         """(2, V) int64: node pairs at shortest-path distance 2 … 50 (paper § 4.2, Eq. 4)."""
-        u, v = np.nonzero(self._virtual_mask())
-        return torch.from_numpy(np.stack([u, v]))
+        return torch.from_numpy(np.stack(np.nonzero(_is_virtual(self.distance_matrix))))
 
     @property
     def distances(self) -> Tensor:
         """(V,) int64: shortest-path distance of every virtual edge."""
-        return torch.from_numpy(self.distance_matrix[self._virtual_mask()].astype(np.int64))
-
-    def _virtual_mask(self) -> np.ndarray:
         distance = self.distance_matrix
-        return (distance >= 2) & (distance <= MAX_DISTANCE)
+        return torch.from_numpy(distance[_is_virtual(distance)].astype(np.int64))
 
     def apply(self, func: Callable, *args: str) -> "ArchGraph":
         """Applies a function to the tensors; names and shapes stay the tuples that they are."""
@@ -123,18 +114,8 @@ class ArchGraph(Data):
         return _digest(labels, self.edge_index.t().tolist())
 
 
-def _distance_matrix(edge_index: np.ndarray, n: int) -> np.ndarray:
-    far = np.int16(10_000)
-    distance = np.full((n, n), far, dtype=np.int16)  # rows: target, columns: source
-    np.fill_diagonal(distance, 0)
-    sources, targets = edge_index
-    starts = np.searchsorted(targets, np.arange(n + 1))
-    for v in range(n):
-        predecessors = sources[starts[v] : starts[v + 1]]
-        if len(predecessors):
-            np.minimum(distance[v], distance[predecessors].min(axis=0) + 1, out=distance[v])
-    distance[distance >= far] = 0
-    return np.ascontiguousarray(distance.T)
+def _is_virtual(distance: np.ndarray) -> np.ndarray:
+    return (distance >= 2) & (distance <= MAX_DISTANCE)
 
 
 def _digest(labels: Sequence[bytes], edges: Sequence[Sequence[int]]) -> str:

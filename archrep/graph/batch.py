@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from archrep.graph.archgraph import MAX_DISTANCE, ArchGraph
+from archrep.graph.distance import shortest_distances
 
 
 @dataclass(frozen=True)
@@ -19,17 +20,13 @@ class GraphBatch:
     """B graphs, padded to the largest number of nodes n.
 
     Attributes:
-        primitive: (B, n) int64, see ArchGraph; 0 in the padding.
-        shape: (B, n, 4) int64; 0 in the padding.
-        mask: (B, n) bool, True at real nodes.
+        position: (N,) int64, where each node of all graphs stands among the B·n padded ones.
         adjacency: (B, n, n) float32, 1 at distance-1 edges, row to column.
         closeness: (B, n, n) float32, 1/distance where a path of at most 50 edges leads from row to column.
-        levels: per level, its nodes as (B, w) int64 positions, padded with n.
+        levels: per level, its nodes as (B, w) int64 positions in their graph, padded with n.
     """
 
-    primitive: Tensor
-    shape: Tensor
-    mask: Tensor
+    position: Tensor
     adjacency: Tensor
     closeness: Tensor
     levels: list[Tensor]
@@ -38,36 +35,27 @@ class GraphBatch:
     def from_graphs(cls, graphs: Sequence[ArchGraph]) -> "GraphBatch":
         """Collates graphs; which graphs share a batch changes no graph's result."""
         size, n = len(graphs), max(len(g.primitive) for g in graphs)
-        primitive = torch.zeros(size, n, dtype=torch.int64)
-        shape = torch.zeros(size, n, 4, dtype=torch.int64)
-        mask = torch.zeros(size, n, dtype=torch.bool)
+        position = np.concatenate([b * n + np.arange(len(g.primitive)) for b, g in enumerate(graphs)])
         adjacency = np.zeros((size, n, n), dtype=np.float32)
         closeness = np.zeros((size, n, n), dtype=np.float32)
         by_level: list[list[np.ndarray]] = []
         for b, graph in enumerate(graphs):
             k = len(graph.primitive)
-            primitive[b, :k], shape[b, :k], mask[b, :k] = graph.primitive, graph.shape, True
-            distance = graph.distance_matrix
-            adjacency[b, :k, :k] = distance == 1
-            near = (distance > 0) & (distance <= MAX_DISTANCE)
-            np.divide(1.0, distance, out=closeness[b, :k, :k], where=near)
+            edges = graph.edge_index.numpy()
+            adjacency[b, edges[0], edges[1]] = 1.0
+            distance = shortest_distances(edges, k).T
+            np.divide(1.0, distance, out=closeness[b, :k, :k], where=(distance > 0) & (distance <= MAX_DISTANCE))
             for level, nodes in enumerate(_nodes_by_level(graph.levels)):
                 if level == len(by_level):
                     by_level.append([np.empty(0, dtype=np.int64)] * size)
                 by_level[level][b] = nodes
         levels = [torch.from_numpy(_pad(nodes, n)) for nodes in by_level]
-        return cls(primitive, shape, mask, torch.from_numpy(adjacency), torch.from_numpy(closeness), levels)
+        return cls(torch.from_numpy(position), torch.from_numpy(adjacency), torch.from_numpy(closeness), levels)
 
     def to(self, device: torch.device | str) -> "GraphBatch":
         """The same batch on another device."""
-        return GraphBatch(
-            self.primitive.to(device),
-            self.shape.to(device),
-            self.mask.to(device),
-            self.adjacency.to(device),
-            self.closeness.to(device),
-            [level.to(device) for level in self.levels],
-        )
+        levels = [level.to(device) for level in self.levels]
+        return GraphBatch(self.position.to(device), self.adjacency.to(device), self.closeness.to(device), levels)
 
 
 def _nodes_by_level(level: np.ndarray) -> list[np.ndarray]:
@@ -82,12 +70,12 @@ def _pad(nodes: list[np.ndarray], fill: int) -> np.ndarray:
     return padded
 
 
-def batches(graphs: Sequence[ArchGraph], max_graphs: int = 64, max_nodes: int = 4096) -> Iterator[list[int]]:
-    """Positions of graphs that go into one batch: of similar size, within a budget of padded nodes."""
+def batches(graphs: Sequence[ArchGraph], max_graphs: int, max_cells: int = 2**24) -> Iterator[list[int]]:
+    """Positions of graphs that go into one batch: of similar size, their n × n matrices within a budget of cells."""
     order = sorted(range(len(graphs)), key=lambda i: len(graphs[i].primitive))
     batch: list[int] = []
     for i in order:
-        if batch and (len(batch) == max_graphs or (len(batch) + 1) * len(graphs[i].primitive) > max_nodes):
+        if batch and (len(batch) == max_graphs or (len(batch) + 1) * len(graphs[i].primitive) ** 2 > max_cells):
             yield batch
             batch = []
         batch.append(i)

@@ -54,7 +54,8 @@ def capture(network: nn.Module, input_shape: Sequence[int] = (3, 32, 32)) -> Arc
         raise
     except Exception as error:
         raise CaptureError(
-            f"{type(network).__name__} cannot run on inputs of shape {tuple(input_shape)}: {first_line(error)}"
+            f"{type(network).__name__} cannot run on inputs of shape {tuple(input_shape)}: {first_line(error)}. "
+            "If its inputs have another shape, give input_shape."
         ) from error
     shapes = {name: tuple(p.shape) for name, p in named.items()}
     return build_graph(recorder.ops, recorder.position_of_output(output), shapes)

@@ -16,9 +16,15 @@ def meta_parameters(network: nn.Module) -> dict[str, Tensor]:
 
 def forward_on_meta(network: nn.Module, parameters: Mapping[str, Tensor], images: Tensor) -> object:
     """Output of the network in evaluation mode; weights, buffers, mode and random states stay as they were."""
-    buffers = {name: b.to("meta") for name, b in network.named_buffers()}
+    named = {id(p): parameters[name] for name, p in network.named_parameters()}
+    tensors: dict[str, Tensor] = {}
+    # Every module once: torch's own tying leaves its tensors in a module that is registered twice.
+    for path, module in network.named_modules():
+        own = {key: named[id(p)] for key, p in module.named_parameters(recurse=False, remove_duplicate=False)}
+        own |= {key: b.to("meta") for key, b in module.named_buffers(recurse=False, remove_duplicate=False)}
+        tensors |= {f"{path}.{key}".lstrip("."): tensor for key, tensor in own.items()}
     with _untouched(network), torch.no_grad():
-        return torch.func.functional_call(network, {**parameters, **buffers}, (images,))
+        return torch.func.functional_call(network, tensors, (images,), tie_weights=False)
 
 
 @contextmanager

@@ -1,7 +1,4 @@
-"""GHN: batches, the sequential oracle, decoding, gradients, and parity with the recorded reference."""
-
-import gzip
-import json
+"""GHN: its two ways through the graph, the sequential oracle, batches, decoding and gradients."""
 
 import hypothesis.strategies as st
 import numpy as np
@@ -11,11 +8,12 @@ from hypothesis import given, settings
 
 from archrep import GHN, GHNConfig
 from archrep.errors import ArchrepError
-from archrep.ghn.decoder import normalize, tile
-from archrep.ghn.encoder import NodeEncoder, known_channels
-from archrep.space.deepnets import DeepNet, DeepNetConfig, Emitter, Genotype, make_plan
+from archrep.ghn import kernel
+from archrep.ghn.decoder import bounded_bias, bounded_scale, fan_in_scale, tile
+from archrep.ghn.encoder import NodeEncoder, known_channels, known_kernels
+from archrep.graph.distance import fill_distances, shortest_distances
 from archrep.train.functional import run, use_batch_statistics
-from tests.ghn.oracle import sequential_states
+from benchmarks.oracle import sequential_states
 
 
 def test_parameter_counts_of_the_paper():
@@ -29,22 +27,71 @@ def test_parameter_counts_of_the_paper():
     assert count(gnn="mlp") == 1_614_396
 
 
-@pytest.mark.parametrize("virtual_edges", [True, False])
-def test_levelwise_equals_sequential(small, virtual_edges):
-    ghn = GHN.untrained(GHNConfig(virtual_edges=virtual_edges), seed=1)
-    for architecture in small[:3]:
+@pytest.fixture(params=["kernel", "levelwise"])
+def way(request, monkeypatch):
+    """Both ways through the graph."""
+    assert kernel.COMPILES
+    if request.param == "levelwise":
+        monkeypatch.setattr(kernel, "applies", lambda states: False)
+
+
+CONFIGS = [
+    GHNConfig(),
+    GHNConfig(virtual_edges=False, normalize=False, layer_norm=False),
+    GHNConfig(hidden=12, max_shape=(16, 24, 5, 5), num_classes=1000),
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=["ghn2", "ghn1", "narrow"])
+@pytest.mark.usefixtures("way")
+def test_equal_to_the_sequential_oracle(small, config):
+    ghn = GHN.untrained(config, seed=1)
+    for architecture in [*small[:3], small[-1]]:
         with torch.no_grad():
             expected = sequential_states(ghn, architecture.graph)
-        torch.testing.assert_close(ghn.node_states(architecture.graph), expected, rtol=1e-4, atol=1e-5)
+        states = ghn.node_states(architecture.graph)
+        assert states.shape == (len(architecture.graph.primitive), config.hidden)
+        assert (states - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
+def test_distances_compiled_or_not(small):
+    for architecture in small:
+        edges, n = architecture.graph.edge_index.numpy(), len(architecture.graph.primitive)
+        interpreted = np.empty((n, n), np.float32)
+        fill_distances.py_func(edges, interpreted)
+        assert np.array_equal(shortest_distances(edges, n), interpreted)
+
+
+def test_threads_change_nothing(small, ghn):
+    graphs = [a.graph for a in small]
+    alone = ghn.embed(graphs)
+    torch.set_num_threads(2)
+    try:
+        assert torch.equal(ghn.embed(graphs), alone)
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_what_the_kernel_leaves_to_torch(small, ghn):
+    states = torch.zeros(2, 32)
+    assert kernel.applies(states)
+    assert not kernel.applies(states.double())
+    assert not kernel.applies(states.clone().requires_grad_())
+    assert not kernel.applies(states.to("meta"))
+    before = [p.clone() for p in ghn.parameters()]
+    assert ghn([small[0].graph]).requires_grad
+    assert not ghn.node_states(small[0].graph).requires_grad
+    assert all(map(torch.equal, before, ghn.parameters()))
+
+
+@pytest.mark.usefixtures("way")
 def test_alone_or_in_any_batch(small, ghn):
     graphs = [a.graph for a in small]
     together = ghn.embed(graphs)
     alone = torch.cat([ghn.embed([g]) for g in graphs])
     reverse = ghn.embed(graphs[::-1]).flip(0)
     twice = ghn.embed(graphs + graphs)[len(graphs) :]
-    for other in (alone, reverse, twice):
+    for other in (alone, reverse, twice, ghn.embed(graphs, batch_size=5)):
         assert (together - other).abs().max() <= 1e-5
     assert together.shape == (len(graphs), 32)
     assert together.dtype == torch.float32
@@ -52,6 +99,8 @@ def test_alone_or_in_any_batch(small, ghn):
     assert (together - means).abs().max() <= 1e-5
     with pytest.raises(ArchrepError, match="at least one"):
         ghn.embed([])
+    with pytest.raises(ArchrepError, match="batch_size"):
+        ghn.embed(graphs, batch_size=0)
 
 
 def test_different_architectures_have_different_embeddings(small, ghn):
@@ -81,24 +130,25 @@ def test_predict_many_equals_predict(small, ghn):
             torch.testing.assert_close(values[name], value, rtol=1e-4, atol=1e-6)
 
 
-def test_gradients_equal_the_oracles(small):
+def test_gradients_equal_the_oracles(small, monkeypatch):
+    """Of a loss on embedding and predicted parameters, in ten networks."""
     ghn = GHN.untrained(seed=5).double()
-    graph = small[0].graph
-    weight = torch.randn(len(graph.primitives), 32, dtype=torch.float64)
-    grads = []
-    for states in (ghn_states(ghn, graph), sequential_states(ghn, graph)):
-        ghn.zero_grad()
-        (states * weight).sum().backward()
-        grads.append({name: p.grad.clone() for name, p in ghn.named_parameters() if p.grad is not None})
-    assert grads[0].keys() == grads[1].keys()
-    for name in grads[0]:
-        torch.testing.assert_close(grads[0][name], grads[1][name], rtol=1e-5, atol=1e-6)
-
-
-def ghn_states(ghn, graph):
-    from archrep.graph.batch import GraphBatch
-
-    return ghn(GraphBatch.from_graphs([graph]))[0]
+    fast = GHN.forward
+    for architecture in small[:10]:
+        generator = torch.Generator().manual_seed(0)
+        gradients = []
+        for forward in (fast, lambda self, graphs: sequential_states(self, graphs[0])):
+            monkeypatch.setattr(GHN, "forward", forward)
+            generator.manual_seed(0)
+            ghn.zero_grad()
+            loss = ghn([architecture.graph]).mean(dim=0).sum()
+            for value in ghn.predict_many([architecture.graph])[0].values():
+                loss = loss + (value * torch.randn(value.shape, generator=generator, dtype=value.dtype)).sum()
+            loss.backward()
+            gradients.append({name: p.grad.clone() for name, p in ghn.named_parameters() if p.grad is not None})
+        assert gradients[0].keys() == gradients[1].keys()
+        for name, gradient in gradients[0].items():
+            assert (gradient - gradients[1][name]).norm() <= 1e-6 * gradient.norm() + 1e-12, name
 
 
 def test_every_weight_gets_a_gradient(small):
@@ -125,14 +175,25 @@ def test_tile_gives_the_target_shape_from_a_repeated_prefix(source, target):
             assert result[index] == tensor[wrapped]
 
 
+def test_tile_writes_even_and_uneven_sizes_like_repeat():
+    tensor = torch.randn(4, 3, 2, 2, requires_grad=True)
+    for shape in ((8, 6, 2, 2), (7, 5, 3, 1), (4, 3, 2, 2), (2, 9, 2, 2)):
+        repeats = [-(-want // have) for want, have in zip(shape, tensor.shape, strict=True)]
+        expected = tensor.repeat(repeats)[tuple(slice(n) for n in shape)]
+        assert torch.equal(tile(tensor, shape), expected)
+        weights = torch.randn(shape)
+        gradients = [torch.autograd.grad((t * weights).sum(), tensor)[0] for t in (tile(tensor, shape), expected)]
+        torch.testing.assert_close(*gradients)
+
+
 def test_normalisation():
-    kernel = torch.ones(8, 4, 3, 3)
-    assert torch.allclose(normalize(kernel, "conv", False), kernel * (2 / 36) ** 0.5)
-    assert torch.allclose(normalize(kernel[:, :1], "sep_conv", False), kernel[:, :1] * (1 / 9) ** 0.5)
-    assert torch.allclose(normalize(torch.ones(8, 4, 1, 7), "conv", False), torch.tensor((1 / 28) ** 0.5))
-    assert torch.equal(normalize(torch.ones(1, 8, 11, 11), "pos_enc", False), torch.ones(1, 8, 11, 11))
-    assert normalize(torch.zeros(5), "bn", False).tolist() == [1.0] * 5
-    assert normalize(torch.full((5,), 1e4), "bias", True).tolist() == [1.0] * 5
+    assert fan_in_scale("conv", (8, 4, 3, 3)) == pytest.approx((2 / 36) ** 0.5)
+    assert fan_in_scale("sep_conv", (8, 1, 3, 3)) == pytest.approx((1 / 9) ** 0.5)
+    assert fan_in_scale("conv", (8, 4, 1, 7)) == pytest.approx((1 / 28) ** 0.5)
+    assert fan_in_scale("conv", (8, 1)) == pytest.approx(2**0.5)
+    assert fan_in_scale("pos_enc", (1, 8, 11, 11)) == 1
+    assert bounded_scale(torch.zeros(5)).tolist() == [1.0] * 5
+    assert bounded_bias(torch.full((5,), 1e4)).tolist() == [1.0] * 5
 
 
 def test_shape_lookup_takes_the_nearest():
@@ -141,96 +202,14 @@ def test_shape_lookup_takes_the_nearest():
     looked_up = {c: channels[encoder.channel_index[c]] for c in (1, 3, 4, 5, 7, 9, 10, 65, 71, 73, 8192)}
     expected = {1: 1, 3: 3, 4: 8, 5: 8, 7: 8, 9: 8, 10: 10, 65: 64, 71: 64, 73: 80, 8192: 8192}
     assert looked_up == expected
+    kernels = known_kernels(11)
+    assert {k: kernels[encoder.kernel_index[k]] for k in (1, 2, 4, 12, 13, 16)} == {
+        1: 1,
+        2: 3,
+        4: 3,
+        12: 11,
+        13: 14,
+        16: 16,
+    }
     huge = torch.tensor([[[20000, 9, 25, 2]]])
     assert torch.isfinite(encoder(torch.tensor([[4]]), huge)).all()
-
-
-RENAMED = {
-    "embed.": "encoder.primitive.",
-    "shape_enc.embed_channel.": "encoder.channel.",
-    "shape_enc.embed_spatial.": "encoder.kernel.",
-    "gnn.mlp_ve.fc.": "gnn.mlp_ve.",
-    "gnn.mlp.fc.": "gnn.mlp.",
-    "gnn.fc.": "gnn.mlp.",
-    "ln.": "norm.",
-    "decoder.fc.0.": "tensors.spread.",
-    "decoder.conv.0.": "tensors.widen.",
-    "decoder.conv.2.": "tensors.channels.",
-    "decoder.class_layer_predictor.1.": "tensors.classes.",
-    "decoder_1d.fc.": "vectors.mlp.",
-    "bias_class.1.": "vectors.classes.",
-}
-
-
-def released(path):
-    """A GHN with the weights of a checkpoint in the released format."""
-    file = torch.load(path, weights_only=True)
-    given = file["config"]
-    config = GHNConfig(
-        given["num_classes"],
-        given["max_shape"],
-        given["hid"],
-        "gated" if given["hypernet"] == "gatedgnn" else "mlp",
-        given["ve"],
-        given["weight_norm"],
-        given["layernorm"],
-    )
-    ghn = GHN.untrained(config)
-    own = ghn.state_dict()
-    for name, value in file["state_dict"].items():
-        prefix = next((p for p in RENAMED if name.startswith(p)), "")
-        name = RENAMED.get(prefix, "") + name.removeprefix(prefix)
-        own[name] = value.reshape(own[name].shape)
-    ghn.load_state_dict(own)
-    return ghn
-
-
-VIT = DeepNetConfig(
-    Genotype((("none", 0), ("msa", 1)), (2,), (("none", 0), ("avg_pool_3x3", 1)), (2,)), 12, 128, 1, preproc=False
-)
-
-
-@pytest.mark.shared
-@pytest.mark.parametrize("name", ["ghn2", "ghn1", "mlp"])
-def test_parity_with_the_reference(shared, name):
-    """Node embeddings, predicted tensors and logits of recorded DeepNets networks.
-
-    Networks in which the reference loses squeeze-excite nodes (dense:0, dense:1) are left out.
-    """
-    golden = shared / "golden" / "ghn"
-    reference = json.loads(gzip.decompress((golden / "reference.json.gz").read_bytes()))
-    arrays = np.load(golden / "reference.npz")
-    ghn = released(golden / f"{name}_seeded.pt")
-    images = torch.from_numpy(arrays["input_images"])
-    keys = [k for k in reference if k.startswith("deepnets:") and k.split(":")[1] not in ("DARTS", "dense")]
-    assert len(keys) >= 14
-    for key in keys:
-        _, split, *index = key.split(":")
-        if index:
-            meta = shared / "golden" / "deepnets1m" / f"deepnets1m_{split}_meta.json"
-            config = DeepNetConfig.from_record(json.loads(meta.read_text())[split]["nets"][int(index[0])])
-        else:
-            config = VIT
-        graph = Emitter(make_plan(config)).graph()
-        recorded = reference[key]
-        names = [node["name"] for node in recorded["nodes"]]
-        assert sorted(map(str, names)) == sorted(map(str, graph.param_names))
-        assert recorded["n_edges_distance_1"] == graph.edge_index.shape[1]
-
-        embeddings = arrays[f"{key}/{name}/node_embeddings"]
-        states = ghn.node_states(graph).numpy()
-        for i, parameter in enumerate(graph.param_names):
-            if parameter:
-                expected = embeddings[names.index(parameter)]
-                assert np.abs(states[i] - expected).max() <= 1e-4 * np.abs(embeddings).max()
-        predicted = ghn.predict(graph)
-        assert predicted.keys() == recorded[f"{name}_parameters"].keys()
-        for parameter, facts in recorded[f"{name}_parameters"].items():
-            flat = predicted[parameter].double().flatten()
-            assert float(flat.norm()) == pytest.approx(facts["l2"], rel=1e-4)
-            assert flat[:4].tolist() == pytest.approx(facts["first"], rel=1e-3, abs=1e-5)
-            assert flat[-4:].tolist() == pytest.approx(facts["last"], rel=1e-3, abs=1e-5)
-        network = use_batch_statistics(DeepNet(config).eval())
-        with torch.no_grad():
-            logits = run(network, predicted, images)
-        assert np.abs(logits.numpy() - arrays[f"{key}/{name}/logits"]).max() < 1e-3

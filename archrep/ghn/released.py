@@ -1,0 +1,100 @@
+"""Import of GHN checkpoints released with the paper (`ghn2_cifar10.pt`, …): GHN-1, GHN-2 and MLP.
+
+Such a file is a dictionary with `config`, `state_dict` and the position in training. It is read with
+`weights_only=True`, so that it can execute nothing, and its configuration is taken as it stands there.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from archrep.errors import ArchrepError, first_line
+from archrep.files import file_digest
+from archrep.ghn.checkpoint import assemble, refuse_missing
+from archrep.ghn.config import GHNConfig
+from archrep.ghn.model import GHN
+
+SUFFIXES = (".pt", ".pth")
+CONFIG = {  # name there → name here
+    "num_classes": "num_classes",
+    "max_shape": "max_shape",
+    "hid": "hidden",
+    "hypernet": "gnn",
+    "ve": "virtual_edges",
+    "weight_norm": "normalize",
+    "layernorm": "layer_norm",
+}
+HYPERNETS = {"gatedgnn": "gated", "mlp": "mlp"}
+WEIGHTS = {  # how a name begins there → how it begins here
+    "embed.": "encoder.primitive.",
+    "shape_enc.embed_channel.": "encoder.channel.",
+    "shape_enc.embed_spatial.": "encoder.kernel.",
+    "gnn.mlp_ve.fc.": "gnn.mlp_ve.",
+    "gnn.mlp.fc.": "gnn.mlp.",
+    "gnn.gru.": "gnn.gru.",
+    "gnn.fc.": "gnn.mlp.",
+    "ln.": "norm.",
+    "decoder.fc.0.": "tensors.spread.",
+    "decoder.conv.0.": "tensors.widen.",
+    "decoder.conv.2.": "tensors.channels.",
+    "decoder.class_layer_predictor.1.": "tensors.classes.",
+    "decoder_1d.fc.": "vectors.mlp.",
+    "bias_class.1.": "vectors.classes.",
+}
+
+
+def load_released(path: Path) -> GHN:
+    """Reads a checkpoint in the released format.
+
+    Raises:
+        ArchrepError: if the file is missing, damaged, holds anything but plain values and tensors, lacks part
+            of its configuration, or its weights do not fit that configuration.
+    """
+    refuse_missing(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ArchrepError(
+            f"{path}: not a checkpoint of plain values and tensors, so it was not read further ({first_line(error)}). "
+            "Download it again."
+        ) from error
+    if not isinstance(content, dict) or not all(isinstance(content.get(k), dict) for k in ("config", "state_dict")):
+        raise ArchrepError(f"{path}: not a released GHN checkpoint; that is a dictionary with 'config', 'state_dict'.")
+    config = _config(path, content["config"])
+    provenance = {"released_file": path.name, "digest": file_digest(path)}
+    provenance |= {key: content[key] for key in ("epoch", "step") if isinstance(content.get(key), int)}
+    return assemble(path, config, _weights(path, content["state_dict"]), provenance)
+
+
+def _config(path: Path, given: dict) -> GHNConfig:
+    wanted = {*CONFIG, "decoder"}
+    if given.keys() != wanted:
+        wrong = ", ".join(sorted(map(str, given.keys() ^ wanted))[:8])
+        raise ArchrepError(
+            f"{path}: the configuration of a released GHN has exactly {', '.join(sorted(wanted))}; "
+            f"missing or unknown here: {wrong}."
+        )
+    if given["decoder"] != "conv" or str(given["hypernet"]) not in HYPERNETS:
+        raise ArchrepError(
+            f"{path}: decoder {given['decoder']!r} with hypernet {given['hypernet']!r}; archrep reads decoder 'conv' "
+            f"with hypernet {' or '.join(map(repr, HYPERNETS))}."
+        )
+    translated = {CONFIG[name]: value for name, value in given.items() if name in CONFIG}
+    try:
+        return GHNConfig(**translated | {"gnn": HYPERNETS[given["hypernet"]]})
+    except ArchrepError as error:
+        raise ArchrepError(f"{path}: {error}") from error
+
+
+def _weights(path: Path, given: dict) -> dict[str, Tensor]:
+    """Weights under their names here; 1×1 convolutions are linear layers."""
+    weights = {}
+    for name, value in given.items():
+        prefix = next((p for p in WEIGHTS if str(name).startswith(p)), None)
+        if prefix is None or not isinstance(value, Tensor):
+            raise ArchrepError(f"{path}: {str(name)[:60]!r} is not a weight of a released GHN.")
+        if value.dim() == 4 and value.shape[2:] == (1, 1):
+            value = value[:, :, 0, 0]
+        weights[WEIGHTS[prefix] + name.removeprefix(prefix)] = value
+    return weights
