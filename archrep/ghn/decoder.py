@@ -36,9 +36,9 @@ class TensorDecoder(nn.Module):
         k, _, wide = len(states), *self.channels.weight.shape
         spread_w = self.spread.weight.view(-1, *self.max_shape[2:], states.shape[1])[:, :height, :width]
         spread_b = self.spread.bias.view(-1, *self.max_shape[2:])[:, :height, :width]
-        x = F.relu(F.linear(states, spread_w.flatten(0, 2), spread_b.flatten()))  # (k, 4d·h·w)
+        x = F.linear(states, spread_w.flatten(0, 2), spread_b.flatten()).relu_()  # (k, 4d·h·w)
         x = x.view(k, -1, height * width).transpose(1, 2)  # (k, h·w, 4d)
-        x = F.relu(self.widen(x))  # (k, h·w, 8d)
+        x = self.widen(x).relu_()  # (k, h·w, 8d)
         channels_w = self.channels.weight.view(*self.max_shape[:2], wide)[:out, :into].flatten(0, 1)
         channels_b = self.channels.bias.view(*self.max_shape[:2])[:out, :into].flatten()
         x = F.linear(x, channels_w, channels_b)  # (k, h·w, out·in)

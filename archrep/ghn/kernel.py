@@ -20,7 +20,11 @@ from archrep.graph.distance import COMPILES, compiled, fill_distances
 if TYPE_CHECKING:
     from archrep.ghn.gnn import GatedGNN
 
-ZERO, ONE = np.float32(0), np.float32(1)  # plain numbers would make it double precision
+# Plain numbers would make it double precision.
+ZERO, HALF, ONE, TWO = (np.float32(x) for x in (0, 0.5, 1, 2))
+LOG2_E, LN_2 = np.float32(1 / math.log(2)), np.float32(math.log(2))
+E2, E3, E4, E5, E6 = (np.float32(1 / math.factorial(k)) for k in range(2, 7))
+LARGEST = np.float32(80)  # e⁸⁰ is within float32
 
 
 def applies(states: Tensor) -> bool:
@@ -73,13 +77,13 @@ def _sweeps(states, edges, near, far, gates, virtual_edges):
     n, d = states.shape
     closeness = _closeness(edges, n)
     hidden, sent, sent_far = np.empty(len(near[1]), np.float32), np.empty(d, np.float32), np.empty(d, np.float32)
-    given, own = np.empty(3 * d, np.float32), np.empty(3 * d, np.float32)
+    given, own, powers = np.empty(3 * d, np.float32), np.empty(3 * d, np.float32), np.empty(3 * d, np.int32)
     for reverse in (False, True):
         received = np.zeros((n, d), np.float32)
         for step in range(n):
             v = n - 1 - step if reverse else step
             first, last = (0, v) if reverse else (v + 1, n)
-            _gru(states[v], received[v], gates, given, own)
+            _gru(states[v], received[v], gates, given, own, powers)
             _mlp(states[v], near, hidden, sent)
             if virtual_edges:
                 _mlp(states[v], far, hidden, sent_far)
@@ -106,16 +110,38 @@ def _closeness(edges, n):
 
 
 @compiled
-def _gru(state, message, gates, given, own):
-    """Updates a state (d,) in place, as torch.nn.GRUCell does; `given` and `own` (3d,) are room to work."""
+def _gru(state, message, gates, given, own, powers):
+    """Updates a state (d,) in place, as torch.nn.GRUCell does; the last three (3d,) are room to work."""
     d = len(state)
     _linear(message, gates[0], gates[1], given)  # reset, update, new
     _linear(state, gates[2], gates[3], own)
+    for j in range(2 * d):
+        given[j] += own[j]
+    _sigmoid(given[: 2 * d], powers)
+    new = given[2 * d :]
     for j in range(d):
-        reset = _sigmoid(given[j] + own[j])
-        update = _sigmoid(given[d + j] + own[d + j])
-        new = math.tanh(given[2 * d + j] + reset * own[2 * d + j])
-        state[j] = (ONE - update) * new + update * state[j]
+        new[j] = TWO * (new[j] + given[j] * own[2 * d + j])
+    _sigmoid(new, powers)  # tanh(x) = 2 sigmoid(2x) - 1
+    for j in range(d):
+        update = given[d + j]
+        state[j] = (ONE - update) * (TWO * new[j] - ONE) + update * state[j]
+
+
+@compiled
+def _sigmoid(x, powers):
+    """Replaces x (k,) by 1 / (1 + e⁻ˣ), to 1e-7, in plain arithmetic that the compiler vectorises.
+
+    e⁻ˣ = 2ⁿ·eʳ with |r| ≤ ln 2 / 2: eʳ by its Taylor polynomial, 2ⁿ from its bits in `powers`, int32.
+    """
+    for j in range(len(x)):
+        exponent = min(max(-x[j], -LARGEST), LARGEST)
+        n = np.floor(exponent * LOG2_E + HALF)
+        r = exponent - n * LN_2
+        x[j] = ONE + r * (ONE + r * (E2 + r * (E3 + r * (E4 + r * (E5 + r * E6)))))
+        powers[j] = (np.int32(n) + 127) << 23
+    power = powers.view(np.float32)
+    for j in range(len(x)):
+        x[j] = ONE / (ONE + x[j] * power[j])
 
 
 @compiled
@@ -141,8 +167,3 @@ def _linear(x, weight, bias, out):
 def _relu(x):
     for j in range(len(x)):
         x[j] = max(x[j], ZERO)
-
-
-@compiled
-def _sigmoid(x):
-    return ONE / (ONE + math.exp(-x))

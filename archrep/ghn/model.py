@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
@@ -131,7 +133,7 @@ class GHN(nn.Module):
             for node, (primitive, names, shapes) in enumerate(nodes):
                 for position, (name, shape) in enumerate(zip(names, shapes, strict=True)):
                     is_bias = position > 0 or primitive == "bias"
-                    key = self._group(shape, is_bias, node in classifier)
+                    key = _group(shape, is_bias, node in classifier, self.config.max_shape)
                     groups[key].append(_Parameter(b, first + node, name, shape, primitive))
             first += len(graph.primitive)
         predicted: list[dict[str, Tensor]] = [{} for _ in graphs]
@@ -143,31 +145,23 @@ class GHN(nn.Module):
             {name: values[name] for name in graph.param_shapes} for graph, values in zip(graphs, predicted, strict=True)
         ]
 
-    def _group(self, shape: Shape, is_bias: bool, is_classifier: bool) -> tuple[str, Shape]:
-        """What decodes a parameter of this shape, and which prefix of the largest tensor is needed."""
-        if len(shape) < 2:
-            return ("class_bias" if is_classifier else "bias" if is_bias else "scale"), ()
-        most = self.config.max_shape
-        out, into, height, width = (*shape, 1) if len(shape) == 3 else as_4d(shape)
-        if is_classifier:
-            return "class_weight", (_round_up(into, most[1]),)
-        prefix = (_round_up(out, most[0]), _round_up(into, most[1]), min(height, most[2]), min(width, most[3]))
-        return "tensor", prefix
-
     def _decode(self, kind: str, prefix: Shape, states: Tensor, group: "list[_Parameter]") -> Tensor:
-        """States (k, d) of a group → k tensors, normalised, not yet tiled."""
+        """States (k, d) of a group → k tensors, normalised; vectors as long as the longest, others not yet tiled."""
         normalized = self.config.normalize
-        if kind == "scale":
-            weights = self.vectors(states)[:, 0]
-            return bounded_scale(weights) if normalized else weights
-        if kind in ("bias", "class_bias"):
-            biases = self.vectors(states)[:, 1] if kind == "bias" else self.vectors.class_biases(states)
-            return bounded_bias(biases) if normalized else biases
-        tensors = self.tensors(states, prefix) if kind == "tensor" else self.tensors.class_weights(states, *prefix)
-        if not normalized:
-            return tensors
+        if kind in ("tensor", "class_weight"):
+            tensors = self.tensors(states, prefix) if kind == "tensor" else self.tensors.class_weights(states, *prefix)
+            return self._scaled(tensors, group) if normalized else tensors
+        vectors = (
+            self.vectors.class_biases(states) if kind == "class_bias" else self.vectors(states)[:, int(kind == "bias")]
+        )
+        if normalized:
+            vectors = bounded_scale(vectors) if kind == "scale" else bounded_bias(vectors)
+        return tile(vectors, (len(group), max(prod(p.shape) for p in group)))
+
+    def _scaled(self, tensors: Tensor, group: "list[_Parameter]") -> Tensor:
+        """Fan-in normalisation of tensors (k, …), in place."""
         scales = torch.tensor([fan_in_scale(p.primitive, p.shape) for p in group]).to(tensors)
-        return tensors * scales.view(-1, *[1] * (tensors.dim() - 1))
+        return tensors.mul_(scales.view(-1, *[1] * (tensors.dim() - 1)))
 
 
 class _Parameter(NamedTuple):
@@ -178,6 +172,18 @@ class _Parameter(NamedTuple):
     name: str
     shape: Shape
     primitive: str
+
+
+@lru_cache(maxsize=10_000)
+def _group(shape: Shape, is_bias: bool, is_classifier: bool, most: Shape) -> tuple[str, Shape]:
+    """What decodes a parameter of this shape, and which prefix of the largest tensor (`most`) is needed."""
+    if len(shape) < 2:
+        return ("class_bias" if is_classifier else "bias" if is_bias else "scale"), ()
+    out, into, height, width = (*shape, 1) if len(shape) == 3 else as_4d(shape)
+    if is_classifier:
+        return "class_weight", (_round_up(into, most[1]),)
+    prefix = (_round_up(out, most[0]), _round_up(into, most[1]), min(height, most[2]), min(width, most[3]))
+    return "tensor", prefix
 
 
 def _with_own_memory(tensor: Tensor) -> Tensor:

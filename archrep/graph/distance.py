@@ -16,10 +16,11 @@ def compiled(function: Callable) -> Callable:
     """The function as machine code that releases the GIL; as it is where numba is missing."""
     if not COMPILES:
         return function
+    options = {"nogil": True, "fastmath": {"contract"}}  # contract: multiply and add in one instruction
     try:
-        return njit(nogil=True, cache=True)(function)
+        return njit(cache=True, **options)(function)
     except RuntimeError:  # no folder to cache the machine code in
-        return njit(nogil=True)(function)
+        return njit(**options)(function)
 
 
 def shortest_distances(edge_index: np.ndarray, n: int) -> np.ndarray:

@@ -6,10 +6,13 @@ import sys
 
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file
 
-from archrep import GHN
+from archrep import GHN, capture
 from archrep.cli import commands
 from archrep.data.embeddings import read_embeddings
+from tests.ghn.test_released import as_released
 
 
 def run(*args, cwd=None):
@@ -78,6 +81,54 @@ def test_evaluate_json(files):
     assert rows[0]["n"] == 2
 
 
+OWN = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.spare = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Linear(2, 2)
+        self.head = nn.Linear(8, 10)
+        self.head_too = self.head  # shared memory under two names
+
+    def forward(self, x):
+        return self.head(self.norm(self.conv(x)).mean(dim=(2, 3)))
+"""
+
+
+def test_predict_writes_a_state_dict_that_the_network_loads(files, tmp_path):
+    (tmp_path / "nets.py").write_text(OWN)
+    command = ("predict", "--checkpoint", files / "ghn.safetensors", "--arch", "nets.py:Net", "--out", "p.safetensors")
+    done = run(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "spare.weight, spare.bias" in done.stdout
+    names = {}
+    exec(OWN, names)  # noqa: S102 - the text above
+    network = names["Net"]()
+    network.load_state_dict(load_file(tmp_path / "p.safetensors"))
+    predicted = GHN.load(files / "ghn.safetensors").predict(capture(network))
+    assert predicted
+    for name, value in predicted.items():
+        assert torch.equal(network.get_parameter(name), value)
+    again = run(*command, cwd=tmp_path)
+    assert again.returncode == 2
+    assert "--force" in again.stderr
+
+
+def test_released_checkpoints_convert_and_load_directly(files, tmp_path):
+    torch.save(as_released(GHN.load(files / "ghn.safetensors")), tmp_path / "ghn2.pt")
+    done = run("convert", "ghn2.pt", "--out", "ghn2.safetensors", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "1,620,764 parameters" in done.stdout
+    for name in ("ghn2.pt", "ghn2.safetensors"):
+        out = f"{name}.parquet"
+        done = run("embed", "--checkpoint", name, "--archs", "deepnets-small:train:0-3", "--out", out, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        read = read_embeddings(tmp_path / out)
+        assert (read.values == read_embeddings(files / "e.parquet").values[:4]).all()
+
+
 @pytest.mark.parametrize("name", list(commands.ALL))
 def test_help_shows_an_example(name):
     done = run(name, "--help")
@@ -121,6 +172,10 @@ ERRORS = {
     "unknown preset": ("train --preset ghn9 --data digits --out run", "Unknown preset"),
     "unknown protocol": ("measure --archs deepnets-small:test:0 --protocol slow --data digits", "Unknown protocol"),
     "nothing to measure": ("measure --data digits", "Nothing to measure"),
+    "several networks": ("predict --checkpoint {ghn} --arch deepnets-small:test:0-3", "predict takes one"),
+    "broken network": ("predict --checkpoint {ghn} --arch broken.py:Net", "broken.py: cannot be imported"),
+    "not released": ("convert {ghn} --out new.safetensors", "not a released GHN"),
+    "no such released": ("convert none.pt --out new.safetensors", "no such checkpoint"),
     "no such run": ("train --resume nowhere", "not the folder of a training run"),
 }
 
@@ -129,6 +184,7 @@ ERRORS = {
 def test_expected_errors_are_one_line(case, files, tmp_path):
     (tmp_path / "empty.csv").write_text("arch\n")
     (tmp_path / "other.csv").write_text("arch,accuracy\ndeepnets:test:1,3\n")
+    (tmp_path / "broken.py").write_text("import nothing_of_that_name\n")
     (tmp_path / "data").mkdir()
     for name in ("train", "test"):
         (tmp_path / "data" / f"{name}.parquet").write_bytes((files / "e.parquet").read_bytes())
