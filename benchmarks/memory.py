@@ -4,9 +4,12 @@ python -m benchmarks.memory predict        all parameters of ResNet-50 (94 MB)
 python -m benchmarks.memory embed-1000     as many DeepNets test architectures (500 of them, repeated)
 """
 
+import ctypes
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+import torch
 
 from archrep import GHN, architectures, capture
 from archrep.space.resnet import resnet50
@@ -20,7 +23,8 @@ def job(name: str) -> Callable[[], object]:
     ghn.predict(few[0])
     kind, _, count = name.partition("-")
     if kind == "predict":
-        graph = capture(resnet50(num_classes=10))
+        with torch.device("meta"):  # no weights in memory before
+            graph = capture(resnet50(num_classes=10))
         return lambda: ghn.predict(graph)
     graphs = [a.graph for a in architectures("deepnets:test")]
     graphs = (graphs * (int(count) // len(graphs) + 1))[: int(count)]
@@ -29,6 +33,7 @@ def job(name: str) -> Callable[[], object]:
 
 def growth(function: Callable[[], object]) -> int:
     """Bytes above the memory in use before (Linux)."""
+    ctypes.CDLL(None).malloc_trim(0)  # gives freed memory back
     before = _status("VmRSS")
     function()
     return _status("VmHWM") - before

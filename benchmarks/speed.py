@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from archrep import GHN, ArchGraph, architectures, capture, load_images, predict_parameters
+from archrep.errors import ArchrepError
 from archrep.ghn import kernel
 from archrep.space.deepnets import DeepNetConfig, Emitter, make_plan, sample
 from archrep.space.resnet import resnet50
@@ -82,7 +83,7 @@ def embedding(ghn: GHN, graphs: Sequence[ArchGraph], clock: Clock) -> Iterator[R
 
 def level_by_level(ghn: GHN, graphs: Sequence[ArchGraph], clock: Clock) -> np.ndarray:
     """Seconds of embedding on a CPU without the compiled kernel."""
-    applies, kernel.applies = kernel.applies, lambda states: False
+    applies, kernel.applies = kernel.applies, lambda gnn, states: False
     try:
         return clock.times(lambda: ghn.embed(graphs), repeats=3)[0]
     finally:
@@ -147,11 +148,12 @@ def matrix_products(ghn: GHN, graph: ArchGraph) -> Callable[[], object]:
         products.append(operands)
         return linear(*operands)
 
-    torch.nn.functional.linear = record
+    states, forward = ghn([graph]), GHN.forward
+    torch.nn.functional.linear, GHN.forward = record, lambda self, graphs: states
     try:
         ghn.predict(graph)
     finally:
-        torch.nn.functional.linear = linear
+        torch.nn.functional.linear, GHN.forward = linear, forward
     return torch.no_grad()(lambda: [linear(*operands) for operands in products])
 
 
@@ -162,7 +164,7 @@ def prediction_growth(ghn: GHN, clock: Clock) -> Iterator[Row]:
     for spec in specs:
         try:
             architecture = next(iter(architectures(spec)))
-        except ImportError:
+        except ArchrepError:  # torchvision is not installed
             continue
         network = architecture.build()
         seconds = clock.times(lambda n=network, a=architecture: predict_parameters(n, ghn, a.input_shape), repeats=3)[0]

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 from archrep.cli.embed import embed
+from archrep.cli.graph import graph
+from archrep.cli.list import list_spaces
 from archrep.cli.map import map_embeddings
 from archrep.cli.measure import measure
 from archrep.cli.predict import convert, predict
@@ -10,6 +12,8 @@ from archrep.cli.probe import probe
 from archrep.cli.train import evaluate, train
 
 ALL: dict[str, Callable[..., None]] = {
+    "list": list_spaces,
+    "graph": graph,
     "embed": embed,
     "probe": probe,
     "map": map_embeddings,

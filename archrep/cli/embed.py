@@ -42,19 +42,28 @@ def embed(
     refuse_existing(out, force)
     checkpoint = checkpoint or shipped(CHECKPOINT)
     ghn = GHN.load(checkpoint).to(options.torch_device(device, threads))
-    selected = itertools.islice(architectures(*(archs or [str(shipped(LABELS))])), limit)
+    refused: list[str] = []
+    selected = itertools.islice(architectures(*(archs or [str(shipped(LABELS))]), refused=refused), limit)
     columns: dict[str, list] = {name: [] for name in ("arch", "space", "split", "nodes", "params")}
     values = []
+    mapped: dict[str, tuple[str, int]] = {}
     with tqdm(unit="arch", disable=not sys.stderr.isatty()) as bar:
         while chunk := list(itertools.islice(selected, CHUNK)):
-            values.append(ghn.embed([a.graph for a in chunk]).numpy())
-            for a in chunk:
+            captured = [a for a in chunk if _captured(a, refused, mapped)]
+            if captured:
+                values.append(ghn.embed([a.graph for a in captured]).numpy())
+            for a in captured:
                 row = (a.id, a.space, a.split, len(a.graph.primitive), a.graph.num_params)
                 for column, value in zip(columns.values(), row, strict=True):
                     column.append(value)
             bar.update(len(chunk))
+    for reason in refused:
+        print(f"Refused: {reason}", file=sys.stderr)
     if not values:
-        raise ArchrepError("No architectures to embed: the given specs and tables name none.")
+        raise ArchrepError(
+            "No architectures to embed: the given specs and tables name none"
+            + (f" that can be captured ({len(refused)} refused)." if refused else ".")
+        )
     header = {
         "ghn": dataclasses.asdict(ghn.config),
         "checkpoint": checkpoint.name,
@@ -63,3 +72,21 @@ def embed(
     }
     write_embeddings(out, columns, np.concatenate(values), header, force)
     print(f"Embeddings of {len(columns['arch'])} architectures ({ghn.config.hidden}-dimensional): {out}")
+    print(f"Captured: {len(columns['arch'])}, refused: {len(refused)}", file=sys.stderr)
+    for kind, (nearest, count) in sorted(mapped.items()):
+        print(f"No primitive for {kind} ({count} nodes): the nearest is {nearest}", file=sys.stderr)
+
+
+def _captured(architecture, refused: list[str], mapped: dict[str, tuple[str, int]]) -> bool:
+    """Whether the architecture has a graph; else the reason goes to `refused`. Counts what had to be mapped."""
+    from archrep.errors import CaptureError
+
+    try:
+        graph = architecture.graph
+    except CaptureError as error:
+        refused.append(str(error))
+        return False
+    for kind, nearest in graph.mapped.items():
+        if kind != "linear":  # which conv means in the released vocabulary
+            mapped[kind] = (nearest, mapped.get(kind, ("", 0))[1] + graph.kinds.count(kind))
+    return True

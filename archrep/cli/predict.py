@@ -26,6 +26,7 @@ def predict(
     import json
 
     from safetensors.torch import save_file
+    from torch import Tensor
 
     from archrep.errors import ArchrepError
     from archrep.files import atomic, file_digest, provenance, refuse_existing
@@ -49,7 +50,11 @@ def predict(
         "kept": kept,
         "provenance": provenance(seed=seed),
     }
-    state = {name: value.clone() for name, value in network.state_dict().items()}  # shared ones stand alone
+    state = network.state_dict()
+    other = [name for name, value in state.items() if not isinstance(value, Tensor)]
+    if other:
+        raise ArchrepError(f"{arch}: {other[0]!r} in its state dict is no tensor, so safetensors cannot hold it.")
+    state = {name: value.contiguous().clone() for name, value in state.items()}  # shared ones stand alone
     with atomic(out, force) as temporary:
         save_file(state, temporary, metadata={"archrep": json.dumps(header)})
     print(f"{architecture.graph.num_params:,} predicted parameters of {architecture.id}: {out}")

@@ -6,6 +6,7 @@ are read by released.py.
 
 import dataclasses
 import json
+import reprlib
 from pathlib import Path
 
 import torch
@@ -13,13 +14,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from archrep.errors import ArchrepError
+from archrep.errors import ArchrepError, first_line
 from archrep.files import atomic
 from archrep.ghn.config import GHNConfig
 from archrep.ghn.model import GHN
 from archrep.graph.primitives import PRIMITIVES
 
 FORMAT = 1
+RELEASED_SUFFIXES = (".pt", ".pth")  # files that released.py reads
 
 
 def save_ghn(ghn: GHN, path: Path, force: bool = False) -> None:
@@ -31,6 +33,8 @@ def save_ghn(ghn: GHN, path: Path, force: bool = False) -> None:
         "primitives": PRIMITIVES,
         "provenance": ghn.provenance,
     }
+    if path.suffix in RELEASED_SUFFIXES:
+        raise ArchrepError(f"{path}: GHNs are saved as safetensors; give the file a name that ends in .safetensors.")
     weights = {name: value.detach().cpu().contiguous() for name, value in ghn.state_dict().items()}
     with atomic(path, force) as temporary:
         save_file(weights, temporary, metadata={"archrep": json.dumps(header)})
@@ -43,11 +47,13 @@ def load_ghn(path: Path) -> GHN:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("archrep", "null"))
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise ArchrepError(
-            f"{path}: not a readable safetensors file ({error}); it may be truncated. Copy it again."
+            f"{path}: not a readable safetensors file ({first_line(error)}); it may be truncated. Copy it again."
         ) from error
-    return assemble(path, _checked_config(path, header), weights, header.get("provenance") or {})
+    config = _checked_config(path, header)
+    provenance = header.get("provenance")
+    return assemble(path, config, weights, provenance if isinstance(provenance, dict) else {})
 
 
 def refuse_missing(path: Path) -> None:
@@ -64,15 +70,29 @@ def assemble(path: Path, config: GHNConfig, weights: dict[str, Tensor], provenan
     """
     with torch.device("meta"):  # allocates nothing, so that a config cannot ask for more than the file holds
         ghn = GHN(config, provenance)
-    broken = next((n for n, v in weights.items() if not (v.is_floating_point() and torch.isfinite(v).all())), None)
+    wanted = ghn.state_dict()
+    wrong = next((n for n in (*wanted, *weights) if not _fits(wanted.get(n), weights.get(n))), None)
+    if wrong is not None:
+        have, want = (tuple(t.shape) if t is not None else "none" for t in (weights.get(wrong), wanted.get(wrong)))
+        raise ArchrepError(
+            f"{path}: weight {wrong[:60]!r} does not fit the checkpoint's own config: expected {want}, got {have}."
+        )
+    broken = next((name for name, value in weights.items() if not _is_finite(value)), None)
     if broken:
-        raise ArchrepError(f"{path}: weight {broken!r} is not of floats, or has NaN or infinite values.")
-    try:
-        ghn.load_state_dict({name: value.float().contiguous() for name, value in weights.items()}, assign=True)
-    except RuntimeError as error:
-        detail = " ".join(str(error).split())[:200]
-        raise ArchrepError(f"{path}: weights do not fit the checkpoint's own config ({detail}).") from error
+        raise ArchrepError(f"{path}: weight {broken!r} is not of plain floats, or has NaN or infinite values.")
+    ghn.load_state_dict({name: value.to(torch.float32, copy=True) for name, value in weights.items()}, assign=True)
     return ghn.eval()
+
+
+def _fits(wanted: Tensor | None, given: Tensor | None) -> bool:
+    return wanted is not None and given is not None and wanted.shape == given.shape
+
+
+def _is_finite(weight: Tensor) -> bool:
+    """Whether it holds finite numbers of an ordinary floating dtype, each in memory of its own."""
+    plain = weight.layout is torch.strided and weight.device.type == "cpu" and not weight.is_nested
+    dtypes = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    return plain and weight.dtype in dtypes and weight.is_contiguous() and bool(torch.isfinite(weight).all())
 
 
 def _checked_config(path: Path, header: object) -> GHNConfig:
@@ -80,10 +100,10 @@ def _checked_config(path: Path, header: object) -> GHNConfig:
         raise ArchrepError(f"{path}: a safetensors file, but not a GHN checkpoint of archrep (no 'archrep' metadata).")
     if header.get("format") != FORMAT:
         raise ArchrepError(
-            f"{path}: checkpoint format {header.get('format')!r}; this archrep reads format {FORMAT}. "
+            f"{path}: checkpoint format {reprlib.repr(header.get('format'))}; this archrep reads format {FORMAT}. "
             "Use the archrep version that wrote it, or train anew."
         )
-    if tuple(header.get("primitives", ())) != PRIMITIVES:
+    if header.get("primitives") != list(PRIMITIVES):
         raise ArchrepError(f"{path}: the checkpoint uses other primitives than this archrep; it cannot be used.")
     try:
         return GHNConfig(**header["config"])

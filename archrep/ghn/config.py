@@ -1,5 +1,6 @@
 """What a GHN is made of."""
 
+import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -34,18 +35,20 @@ class GHNConfig:
             isinstance(shape, list | tuple) and len(shape) == 4 and all(_within(n, 1, m) for n, m in _limits(shape))
         ):
             raise ArchrepError(
-                f"max_shape must be four whole numbers, channels 1 … 8192, kernels 1 … 64; got {shape!r}."
+                f"max_shape must be four whole numbers, channels 1 … 8192, kernels 1 … 64; got {reprlib.repr(shape)}."
             )
         object.__setattr__(self, "max_shape", tuple(shape))
         if not _within(self.num_classes, 1, 100_000):
-            raise ArchrepError(f"num_classes must be a whole number from 1 to 100000; got {self.num_classes!r}.")
+            raise ArchrepError(
+                f"num_classes must be a whole number from 1 to 100000; got {reprlib.repr(self.num_classes)}."
+            )
         if not _within(self.hidden, 4, 4096) or self.hidden % 4:
-            raise ArchrepError(f"hidden must be a multiple of 4 up to 4096; got {self.hidden!r}.")
-        if self.gnn not in ("gated", "mlp"):
-            raise ArchrepError(f"gnn must be 'gated' or 'mlp'; got {self.gnn!r}.")
+            raise ArchrepError(f"hidden must be a multiple of 4 up to 4096; got {reprlib.repr(self.hidden)}.")
+        if not isinstance(self.gnn, str) or self.gnn not in ("gated", "mlp"):
+            raise ArchrepError(f"gnn must be 'gated' or 'mlp'; got {reprlib.repr(self.gnn)}.")
         for name in ("virtual_edges", "normalize", "layer_norm"):
             if not isinstance(getattr(self, name), bool):
-                raise ArchrepError(f"{name} must be true or false; got {getattr(self, name)!r}.")
+                raise ArchrepError(f"{name} must be true or false; got {reprlib.repr(getattr(self, name))}.")
 
 
 def _limits(shape: Sequence[int]) -> Iterable[tuple[int, int]]:

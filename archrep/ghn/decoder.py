@@ -44,6 +44,11 @@ class TensorDecoder(nn.Module):
         x = F.linear(x, channels_w, channels_b)  # (k, h·w, out·in)
         return x.transpose(1, 2).contiguous().view(k, out, into, height, width)
 
+    def cost(self, shape: tuple[int, ...]) -> int:
+        """Floats that decoding one tensor of this shape needs."""
+        out, into, height, width = shape
+        return height * width * (len(self.widen.bias) * 3 // 2 + 2 * out * into)
+
     def class_weights(self, states: Tensor, into: int) -> Tensor:
         """States (k, d) → classification weights (k, num_classes, into), into ≤ max_shape[1]."""
         x = self(states, (self.max_shape[0], into, 1, 1))[:, :, :, 0, 0]  # (k, out, in)
@@ -81,14 +86,14 @@ def tile(tensor: Tensor, shape: Shape) -> Tensor:
     target = (*shape, *[1] * (rank - len(shape)))
     for dim in reversed(range(rank)):
         want, have = target[dim], tensor.shape[dim]
-        if want < have:
+        if want < have or want == 0:
             tensor = tensor.narrow(dim, 0, want)
         elif want % have:
             tensor = torch.cat([tensor] * (want // have) + [tensor.narrow(dim, 0, want % have)], dim)
     if tensor.shape == shape:
         return tensor
     blocks = [size for have in tensor.shape for size in (1, have)]
-    repeated = [size for have, want in zip(tensor.shape, target, strict=True) for size in (want // have, have)]
+    repeated = [size for have, want in zip(tensor.shape, target, strict=True) for size in (want // max(have, 1), have)]
     return tensor.view(blocks).expand(repeated).reshape(shape)
 
 

@@ -41,7 +41,7 @@ class GatedGNN(nn.Module):
 
     def forward(self, states: Tensor, graphs: Sequence[ArchGraph]) -> Tensor:
         """Node states (N, d) of all graphs, one graph after the other, after both sweeps."""
-        if kernel.applies(states):
+        if kernel.applies(self, states):
             return kernel.propagate(self, states, graphs)
         batch = GraphBatch.from_graphs(graphs).to(states.device)
         size, n, _ = batch.adjacency.shape

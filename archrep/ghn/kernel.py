@@ -27,9 +27,11 @@ E2, E3, E4, E5, E6 = (np.float32(1 / math.factorial(k)) for k in range(2, 7))
 LARGEST = np.float32(80)  # e⁸⁰ is within float32
 
 
-def applies(states: Tensor) -> bool:
-    """Whether the kernel can update these states: on a CPU, in float32, no gradients asked for."""
-    return COMPILES and states.device.type == "cpu" and states.dtype == torch.float32 and not states.requires_grad
+def applies(gnn: "GatedGNN", states: Tensor) -> bool:
+    """Whether the kernel can update these states: plain float32 tensors on a CPU, and no gradients asked for."""
+    plain = states.device.type == "cpu" and states.dtype == torch.float32
+    tracked = torch.is_grad_enabled() and any(t.requires_grad for t in (states, *gnn.parameters()))
+    return COMPILES and plain and not tracked
 
 
 def propagate(gnn: "GatedGNN", states: Tensor, graphs: Sequence[ArchGraph]) -> Tensor:
@@ -42,7 +44,7 @@ def propagate(gnn: "GatedGNN", states: Tensor, graphs: Sequence[ArchGraph]) -> T
     parts = np.split(result, np.cumsum([len(g.primitive) for g in graphs])[:-1])
 
     def update(i: int) -> None:
-        _sweeps(parts[i], graphs[i].edge_index.numpy(), near, far, gates, gnn.virtual_edges)
+        _sweeps(parts[i], graphs[i].edge_index.cpu().numpy(), near, far, gates, gnn.virtual_edges)
 
     threads = min(torch.get_num_threads(), len(graphs))
     if threads == 1:

@@ -1,7 +1,7 @@
 """The graph hypernetwork: encoder → graph network → decoder (paper § 4; GHN-1: arXiv:1810.05749)."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from math import prod
 from pathlib import Path
@@ -19,6 +19,8 @@ from archrep.graph.archgraph import ArchGraph, Shape
 from archrep.graph.batch import batches
 from archrep.graph.build import as_4d
 from archrep.seeding import seeded
+
+DECODED = 2**20  # floats that are decoded at a time
 
 
 class GHN(nn.Module):
@@ -47,11 +49,11 @@ class GHN(nn.Module):
         Raises:
             ArchrepError: if the file is missing, truncated, of another format version or not a GHN.
         """
-        from archrep.ghn.checkpoint import load_ghn
-        from archrep.ghn.released import SUFFIXES, load_released
+        from archrep.ghn.checkpoint import RELEASED_SUFFIXES, load_ghn
+        from archrep.ghn.released import load_released
 
         path = Path(path)
-        return load_released(path) if path.suffix in SUFFIXES else load_ghn(path)
+        return load_released(path) if path.suffix in RELEASED_SUFFIXES else load_ghn(path)
 
     @classmethod
     def untrained(cls, config: GHNConfig = GHNConfig(), seed: int = 0) -> "GHN":
@@ -86,7 +88,7 @@ class GHN(nn.Module):
         return self([graph])
 
     @torch.no_grad()
-    def embed(self, graphs: Sequence[ArchGraph], batch_size: int = 64) -> Tensor:
+    def embed(self, graphs: Iterable[ArchGraph], batch_size: int = 64) -> Tensor:
         """Embeddings (B, d) float32 on the CPU: mean over the final node states (paper § 5.2).
 
         Args:
@@ -98,11 +100,12 @@ class GHN(nn.Module):
         """
         if isinstance(graphs, ArchGraph):
             raise ArchrepError("embed takes a list of graphs; for one graph, write ghn.embed([graph]).")
-        if len(graphs) == 0:
+        graphs = list(graphs)
+        if not graphs:
             raise ArchrepError("No graphs to embed: give at least one architecture.")
         if batch_size < 1:
             raise ArchrepError(f"batch_size must be at least 1; got {batch_size}.")
-        out = torch.empty(len(graphs), self.config.hidden)
+        out = torch.empty(len(graphs), self.config.hidden, dtype=torch.float32, device="cpu")
         for positions in batches(graphs, batch_size):
             batch = [graphs[i] for i in positions]
             sizes = torch.tensor([len(graph.primitive) for graph in batch], device=self.device)
@@ -137,16 +140,17 @@ class GHN(nn.Module):
                     groups[key].append(_Parameter(b, first + node, name, shape, primitive))
             first += len(graph.primitive)
         predicted: list[dict[str, Tensor]] = [{} for _ in graphs]
-        for (kind, prefix), group in groups.items():
-            decoded = self._decode(kind, prefix, states[[p.state for p in group]], group)
-            for parameter, tensor in zip(group, decoded, strict=True):
-                predicted[parameter.graph][parameter.name] = tile(tensor, parameter.shape)
+        for (kind, prefix), whole in groups.items():
+            for group in _chunks(whole, self.tensors.cost(prefix) if kind == "tensor" else 1):
+                decoded = self._decode(kind, prefix, states[[p.state for p in group]], group)
+                for parameter, tensor in zip(group, decoded, strict=True):
+                    predicted[parameter.graph][parameter.name] = tile(tensor, parameter.shape)
         return [  # in the network's own order of parameters
             {name: values[name] for name in graph.param_shapes} for graph, values in zip(graphs, predicted, strict=True)
         ]
 
     def _decode(self, kind: str, prefix: Shape, states: Tensor, group: "list[_Parameter]") -> Tensor:
-        """States (k, d) of a group → k tensors, normalised; vectors as long as the longest, others not yet tiled."""
+        """States (k, d) of a group → k tensors, normalised; vectors tiled to a common length, others not yet."""
         normalized = self.config.normalize
         if kind in ("tensor", "class_weight"):
             tensors = self.tensors(states, prefix) if kind == "tensor" else self.tensors.class_weights(states, *prefix)
@@ -156,7 +160,8 @@ class GHN(nn.Module):
         )
         if normalized:
             vectors = bounded_scale(vectors) if kind == "scale" else bounded_bias(vectors)
-        return tile(vectors, (len(group), max(prod(p.shape) for p in group)))
+        longest = max(prod(p.shape) for p in group)
+        return tile(vectors, (len(group), min(longest, 64 * vectors.shape[1])))
 
     def _scaled(self, tensors: Tensor, group: "list[_Parameter]") -> Tensor:
         """Fan-in normalisation of tensors (k, …), in place."""
@@ -191,9 +196,15 @@ def _with_own_memory(tensor: Tensor) -> Tensor:
     return tensor if owns else tensor.clone(memory_format=torch.contiguous_format)
 
 
+def _chunks(group: "list[_Parameter]", cost: int) -> "Iterator[list[_Parameter]]":
+    """Parts of a group whose decoding needs a bounded number of floats; `cost` is that of one parameter."""
+    size = max(DECODED // cost, 1)
+    return (group[i : i + size] for i in range(0, len(group), size))
+
+
 def _round_up(size: int, most: int) -> int:
-    """Next power of two, at most `most`: fewer groups, little computed in vain."""
-    return min(1 << (size - 1).bit_length(), most)
+    """Next multiple of 8, at most `most`: fewer groups, little computed in vain."""
+    return min(-(-size // 8) * 8 if size > 4 else size, most)
 
 
 def _classifier(graph: ArchGraph) -> tuple[int, ...]:

@@ -4,18 +4,20 @@ Such a file is a dictionary with `config`, `state_dict` and the position in trai
 `weights_only=True`, so that it can execute nothing, and its configuration is taken as it stands there.
 """
 
+import reprlib
+import warnings
+import zipfile
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from archrep.errors import ArchrepError, first_line
+from archrep.errors import ArchrepError
 from archrep.files import file_digest
 from archrep.ghn.checkpoint import assemble, refuse_missing
 from archrep.ghn.config import GHNConfig
 from archrep.ghn.model import GHN
 
-SUFFIXES = (".pt", ".pth")
 CONFIG = {  # name there → name here
     "num_classes": "num_classes",
     "max_shape": "max_shape",
@@ -52,13 +54,7 @@ def load_released(path: Path) -> GHN:
             of its configuration, or its weights do not fit that configuration.
     """
     refuse_missing(path)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ArchrepError(
-            f"{path}: not a checkpoint of plain values and tensors, so it was not read further ({first_line(error)}). "
-            "Download it again."
-        ) from error
+    content = _read(path)
     if not isinstance(content, dict) or not all(isinstance(content.get(k), dict) for k in ("config", "state_dict")):
         raise ArchrepError(f"{path}: not a released GHN checkpoint; that is a dictionary with 'config', 'state_dict'.")
     config = _config(path, content["config"])
@@ -67,22 +63,42 @@ def load_released(path: Path) -> GHN:
     return assemble(path, config, _weights(path, content["state_dict"]), provenance)
 
 
+def _read(path: Path) -> object:
+    """Plain values and tensors of a file that torch saved, or an error in our own words."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as records:
+                if any(r.file_size != r.compress_size for r in records.infolist()):
+                    raise ArchrepError(f"{path}: not a file that torch saved (it is compressed). Download it again.")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except ArchrepError:
+        raise
+    except Exception as error:
+        raise ArchrepError(
+            f"{path}: not a checkpoint of plain values and tensors ({type(error).__name__}): it is damaged, or holds "
+            "objects or code, which archrep does not read. Download it again."
+        ) from error
+
+
 def _config(path: Path, given: dict) -> GHNConfig:
     wanted = {*CONFIG, "decoder"}
     if given.keys() != wanted:
-        wrong = ", ".join(sorted(map(str, given.keys() ^ wanted))[:8])
+        wrong = ", ".join(sorted(str(key)[:40] for key in given.keys() ^ wanted)[:8])
         raise ArchrepError(
             f"{path}: the configuration of a released GHN has exactly {', '.join(sorted(wanted))}; "
             f"missing or unknown here: {wrong}."
         )
-    if given["decoder"] != "conv" or str(given["hypernet"]) not in HYPERNETS:
+    decoder, hypernet = given["decoder"], given["hypernet"]
+    if not isinstance(decoder, str) or decoder != "conv" or not isinstance(hypernet, str) or hypernet not in HYPERNETS:
         raise ArchrepError(
-            f"{path}: decoder {given['decoder']!r} with hypernet {given['hypernet']!r}; archrep reads decoder 'conv' "
-            f"with hypernet {' or '.join(map(repr, HYPERNETS))}."
+            f"{path}: decoder {reprlib.repr(decoder)} with hypernet {reprlib.repr(hypernet)}; archrep reads decoder "
+            f"'conv' with hypernet {' or '.join(map(repr, HYPERNETS))}."
         )
     translated = {CONFIG[name]: value for name, value in given.items() if name in CONFIG}
     try:
-        return GHNConfig(**translated | {"gnn": HYPERNETS[given["hypernet"]]})
+        return GHNConfig(**translated | {"gnn": HYPERNETS[hypernet]})
     except ArchrepError as error:
         raise ArchrepError(f"{path}: {error}") from error
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from archrep.graph.distance import shortest_distances
-from archrep.graph.primitives import PRIMITIVES
+from archrep.graph.primitives import VOCABULARIES
 
 Shape = tuple[int, ...]
 
@@ -22,7 +22,7 @@ class ArchGraph(Data):
 
     Nodes are stored in a topological order. Tensors (what a torch_geometric batch concatenates):
 
-    - `primitive`: (N,) int64, index into `PRIMITIVES`
+    - `primitive`: (N,) int64, index into the graph's vocabulary, see primitives.py
     - `shape`: (N, 4) int64, main parameter as (out, in, height, width), pooling kernels as
       (1, 1, height, width); zero where a node has no shape
     - `edge_index`: (2, E) int64, distance-1 edges u → v, sorted by v then u
@@ -32,8 +32,10 @@ class ArchGraph(Data):
     - `param_names`: name of the node's main parameter, or None
     - `parameters`: names of all parameters the node owns (a norm's bias belongs to its node)
     - `parameter_shapes`: their shapes
+    - `kinds`: primitive in the extended vocabulary
 
-    Of the whole graph: `unused`, names of parameters that the forward pass never uses.
+    Of the whole graph: `vocabulary`, "released" or "extended", and `unused`, names of parameters that the
+    forward pass never uses.
     """
 
     primitive: Tensor
@@ -41,16 +43,24 @@ class ArchGraph(Data):
     param_names: list[str | None]
     parameters: list[tuple[str, ...]]
     parameter_shapes: list[tuple[Shape, ...]]
+    kinds: list[str]
+    vocabulary: str
     unused: tuple[str, ...]
 
     @property
     def primitives(self) -> list[str]:
         """Primitive name of every node."""
-        return [PRIMITIVES[i] for i in self.primitive.tolist()]
+        names = VOCABULARIES[self.vocabulary]
+        return [names[i] for i in self.primitive.tolist()]
 
     def primitives_of(self, node: int) -> str:
         """Primitive name of one node."""
-        return PRIMITIVES[int(self.primitive[node])]
+        return VOCABULARIES[self.vocabulary][int(self.primitive[node])]
+
+    @property
+    def mapped(self) -> dict[str, str]:
+        """Kinds of this graph that its vocabulary does not have → the nearest primitive that stands for them."""
+        return {kind: name for kind, name in zip(self.kinds, self.primitives, strict=True) if kind != name}
 
     @property
     def param_shapes(self) -> dict[str, Shape]:

@@ -41,7 +41,7 @@ class GraphBatch:
         by_level: list[list[np.ndarray]] = []
         for b, graph in enumerate(graphs):
             k = len(graph.primitive)
-            edges = graph.edge_index.numpy()
+            edges = graph.edge_index.cpu().numpy()
             adjacency[b, edges[0], edges[1]] = 1.0
             distance = shortest_distances(edges, k).T
             np.divide(1.0, distance, out=closeness[b, :k, :k], where=(distance > 0) & (distance <= MAX_DISTANCE))

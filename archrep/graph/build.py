@@ -11,7 +11,7 @@ import torch
 
 from archrep.errors import CaptureError
 from archrep.graph.archgraph import ArchGraph, Shape
-from archrep.graph.primitives import INDEX
+from archrep.graph.primitives import NEAREST, VOCABULARIES
 
 
 @dataclass
@@ -19,7 +19,7 @@ class Op:
     """One operation.
 
     Attributes:
-        primitive: name of the graph primitive; None if the operation carries no structure.
+        primitive: its kind, a name of the extended vocabulary; None if the operation carries no structure.
         inputs: positions of the operations whose results it takes.
         params: names of the parameters it owns, the main one first.
         shape: shape of the main parameter, or a pooling kernel as (1, 1, height, width).
@@ -31,13 +31,16 @@ class Op:
     shape: Shape = ()
 
 
-def build_graph(ops: Sequence[Op], output: int, param_shapes: Mapping[str, Shape]) -> ArchGraph:
+def build_graph(
+    ops: Sequence[Op], output: int, param_shapes: Mapping[str, Shape], vocabulary: str = "released"
+) -> ArchGraph:
     """Builds the computational graph of everything that `ops[output]` depends on.
 
     Args:
         ops: operations in execution order; the first one is the network's input.
         output: position of the operation whose result is the network's output.
         param_shapes: shape of every parameter of the network.
+        vocabulary: "released" or "extended"; kinds that it does not have become their nearest primitive.
 
     Raises:
         CaptureError: if the output does not depend on the input.
@@ -46,10 +49,13 @@ def build_graph(ops: Sequence[Op], output: int, param_shapes: Mapping[str, Shape
     if 0 not in alive:
         raise CaptureError("The network's output does not depend on its input: no path joins them.")
     inputs = {i: set(ops[i].inputs) for i in alive}
-    inputs = _contract(inputs, lambda i, _: ops[i].primitive is None)
+    names = VOCABULARIES[vocabulary]
+    primitive = {i: kind if kind in names else NEAREST.get(kind or "") for i in alive for kind in [ops[i].primitive]}
+    primitive[output] = primitive[output] or "concat"  # several nodes that end in it still give one output
+    inputs = _contract(inputs, lambda i, _: primitive[i] is None)
     # Sums before concatenations, as in the released graphs: a sum of x and concat(x) keeps its node.
-    inputs = _contract(inputs, lambda i, before: ops[i].primitive == "sum" and len(before) < 2)
-    inputs = _contract(inputs, lambda i, before: ops[i].primitive == "concat" and len(before) < 2)
+    inputs = _contract(inputs, lambda i, before: primitive[i] == "sum" and len(before) < 2)
+    inputs = _contract(inputs, lambda i, before: primitive[i] == "concat" and len(before) < 2)
 
     position = {i: n for n, i in enumerate(inputs)}  # dicts keep order: still topological
     edges = [(position[u], position[v]) for v, before in inputs.items() for u in sorted(before)]
@@ -58,9 +64,11 @@ def build_graph(ops: Sequence[Op], output: int, param_shapes: Mapping[str, Shape
     graph = ArchGraph()
     graph.num_nodes = len(kept)
     with torch.device("cpu"):  # whatever device the caller has set
-        graph.primitive = torch.tensor([INDEX[op.primitive] for op in kept if op.primitive])  # (N,)
+        graph.primitive = torch.tensor([names.index(primitive[i] or "") for i in inputs])  # (N,)
         graph.shape = torch.tensor([as_4d(op.shape) for op in kept])  # (N, 4)
         graph.edge_index = torch.tensor(edges, dtype=torch.int64).reshape(-1, 2).t().contiguous()  # (2, E)
+    graph.vocabulary = vocabulary
+    graph.kinds = [op.primitive or primitive[i] or "" for i, op in zip(inputs, kept, strict=True)]
     graph.param_names = [op.params[0] if op.params else None for op in kept]
     graph.parameters = [op.params for op in kept]
     graph.parameter_shapes = [tuple(tuple(param_shapes[name]) for name in op.params) for op in kept]

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from archrep.graph.meta import forward_on_meta, meta_parameters
+from archrep.graph.run import forward, parameters_on
 
 
 def count_params(network: nn.Module) -> int:
@@ -21,5 +21,5 @@ def count_flops(network: nn.Module, input_shape: Sequence[int] = (3, 32, 32)) ->
     hidden in a fused kernel.
     """
     with FlopCounterMode(display=False) as counter:
-        forward_on_meta(network, meta_parameters(network), torch.empty(1, *input_shape, device="meta"))
+        forward(network, parameters_on("meta", network), torch.empty(1, *input_shape, device="meta"))
     return counter.get_total_flops()

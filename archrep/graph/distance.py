@@ -16,11 +16,11 @@ def compiled(function: Callable) -> Callable:
     """The function as machine code that releases the GIL; as it is where numba is missing."""
     if not COMPILES:
         return function
-    options = {"nogil": True, "fastmath": {"contract"}}  # contract: multiply and add in one instruction
+    contract = {"contract"}  # multiply and add in one instruction
     try:
-        return njit(cache=True, **options)(function)
+        return njit(nogil=True, fastmath=contract, cache=True)(function)
     except RuntimeError:  # no folder to cache the machine code in
-        return njit(**options)(function)
+        return njit(nogil=True, fastmath=contract)(function)
 
 
 def shortest_distances(edge_index: np.ndarray, n: int) -> np.ndarray:

@@ -4,7 +4,10 @@ The callable (a function or a class) takes no arguments and returns an nn.Module
 network or of the callable says what it takes; without one, (3, 32, 32).
 """
 
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -15,10 +18,12 @@ from types import ModuleType
 import torch
 from torch import nn
 
-from archrep.errors import ArchrepError, first_line, lookup
+from archrep.errors import ArchrepError, CaptureError, first_line, lookup
 from archrep.graph.archgraph import ArchGraph, Shape
 from archrep.graph.capture import capture
 from archrep.space.architecture import Architecture
+
+TIMEOUT = 60  # seconds for which a user's code may run at a time
 
 
 def own_network(spec: str) -> Architecture | None:
@@ -27,7 +32,8 @@ def own_network(spec: str) -> Architecture | None:
     The callable is called once to see that it works; the global torch seed is left alone.
 
     Raises:
-        ArchrepError: if the file or the callable is missing, either fails, or the result is no network.
+        ArchrepError: if the file or the callable is missing.
+        CaptureError: if either fails or does not come back, or the result is no network.
     """
     where, _, name = (spec + ":" if spec.endswith(".py") else spec).rpartition(":")
     if where.endswith(".py"):
@@ -46,7 +52,7 @@ def _architecture(spec: str, make: Callable[[], object]) -> Architecture:
         with _failing(f"{spec}: the call fails"):
             network = make()
         if not isinstance(network, nn.Module):
-            raise ArchrepError(f"{spec}: returns {type(network).__name__}; it must return a torch.nn.Module.")
+            raise CaptureError(f"{spec}: returns {type(network).__name__}; it must return a torch.nn.Module.")
         return network
 
     def build_aside() -> nn.Module:
@@ -54,7 +60,9 @@ def _architecture(spec: str, make: Callable[[], object]) -> Architecture:
             return build()
 
     def graph() -> ArchGraph:
-        return capture(build_aside(), shape)
+        network = build_aside()
+        with _failing(f"{spec}: the forward pass fails"):
+            return capture(network, shape)
 
     shape = _input_shape(spec, build_aside(), make)
     return Architecture(spec, "own", "", graph, build, shape)
@@ -63,7 +71,7 @@ def _architecture(spec: str, make: Callable[[], object]) -> Architecture:
 def _input_shape(spec: str, network: nn.Module, make: object) -> Shape:
     shape = getattr(network, "input_shape", getattr(make, "input_shape", (3, 32, 32)))
     if not isinstance(shape, tuple | list) or not all(isinstance(size, int) and size > 0 for size in shape):
-        raise ArchrepError(f"{spec}: input_shape is {shape!r}; expected positive integers such as (3, 32, 32).")
+        raise CaptureError(f"{spec}: input_shape is {shape!r}; expected positive integers such as (3, 32, 32).")
     return tuple(shape)
 
 
@@ -81,7 +89,7 @@ def _load_file(path: Path) -> ModuleType:
     try:
         with _failing(f"{path}: cannot be imported"):
             found.loader.exec_module(module)
-    except ArchrepError:
+    except CaptureError:
         del sys.modules[name]
         raise
     finally:
@@ -105,8 +113,32 @@ def _importable(module: str) -> bool:
 
 @contextmanager
 def _failing(what: str) -> Iterator[None]:
-    """One line for whatever a user's code raises."""
+    """One line for whatever a user's code raises, and for code that does not come back."""
+    limit = float(os.environ.get("ARCHREP_TIMEOUT", TIMEOUT))
+    timed = threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
     try:
-        yield
+        if timed:
+            before = signal.signal(signal.SIGALRM, _too_long)
+            signal.setitimer(signal.ITIMER_REAL, limit)
+        try:
+            yield
+        finally:
+            if timed:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, before)
+    except CaptureError:
+        raise
+    except _TooLongError as error:
+        raise CaptureError(
+            f"{what} (still running after {limit:g} s; the environment variable ARCHREP_TIMEOUT sets the limit)."
+        ) from error
     except (Exception, SystemExit) as error:
-        raise ArchrepError(f"{what} ({first_line(error)}).") from error
+        raise CaptureError(f"{what} ({first_line(error)}).") from error
+
+
+class _TooLongError(BaseException):
+    """A user's code took too long; not an Exception, so that the code's own handlers let it pass."""
+
+
+def _too_long(signum: int, frame: object) -> None:
+    raise _TooLongError

@@ -7,41 +7,53 @@ from pathlib import Path
 
 import torch
 
-from archrep.errors import ArchrepError, first_line, lookup, unknown
+from archrep.errors import ArchrepError, CaptureError, first_line, lookup, unknown
 from archrep.graph.archgraph import ArchGraph
 from archrep.graph.capture import capture
 from archrep.space.architecture import Architecture
 from archrep.space.deepnets import LIMITS, VIT, DeepNet, DeepNetConfig, Emitter, make_plan, sample
+from archrep.space.hf import transformers_networks
+from archrep.space.nasbench101 import nasbench101
+from archrep.space.nasbench201 import nasbench201
+from archrep.space.nasbench_macro import nasbench_macro
 from archrep.space.official import official
 from archrep.space.own import own_network
 from archrep.space.resnet import resnet50
 from archrep.space.span import indices
-from archrep.space.zoo import torchvision_networks
+from archrep.space.zoo import timm_networks, torchvision_networks
 
 TABLE_SUFFIXES = (".csv", ".parquet")
 
 
-def architectures(*specs: str) -> Iterator[Architecture]:
+def architectures(*specs: str, refused: list[str] | None = None) -> Iterator[Architecture]:
     """Gives the architectures that the specs name, in order, each one once.
 
     Args:
         specs: spec strings such as `deepnets-small:test:0-99`, or CSV/Parquet tables with a column `arch`.
+        refused: if given, networks of users' own that fail go here, with the reason, instead of being raised.
 
     Raises:
         ArchrepError: for an unknown space, split or index, or a table without a column `arch`.
+        CaptureError: for a user's own network that fails, unless `refused` is given.
     """
-    expanded = [_expand(spec) for spec in specs]  # errors come here, not at the first use
+    expanded = [_expand(spec, refused) for spec in specs]  # errors come here, not at the first use
     seen: set[str] = set()
     return (a for some in expanded for a in some if not (a.id in seen or seen.add(a.id)))  # type: ignore[func-returns-value]
 
 
-def _expand(spec: str) -> Iterable[Architecture]:
+def _expand(spec: str, refused: list[str] | None) -> Iterable[Architecture]:
     if spec.endswith(TABLE_SUFFIXES):
-        return chain.from_iterable([_expand(one) for one in _column_arch(Path(spec))])
+        return chain.from_iterable([_expand(one, refused) for one in _column_arch(Path(spec))])
     space, _, rest = spec.partition(":")
     if space in SPACES:
         return SPACES[space](space, rest)
-    own = own_network(spec)
+    try:
+        own = own_network(spec)
+    except CaptureError as error:
+        if refused is None:
+            raise
+        refused.append(str(error))
+        return []
     if own is None:
         raise unknown("space", space, SPACES, " A network of your own is file.py:callable or package.module:callable.")
     return [own]
@@ -111,4 +123,10 @@ SPACES: dict[str, Callable[[str, str], Iterable[Architecture]]] = {
     "deepnets-small": _deepnets,
     "deepnets-official": official,
     "torchvision": torchvision_networks,
+    "timm": timm_networks,
+    "transformers": transformers_networks,
+    "nasbench101": nasbench101,
+    "nasbench201": nasbench201,
+    "nasbench201-cell": nasbench201,
+    "nasbench_macro": nasbench_macro,
 }

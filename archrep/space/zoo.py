@@ -1,6 +1,6 @@
-"""torchvision's classifiers: `torchvision:NAME`, `torchvision:NAME@cifar10`, globs such as `torchvision:resnet*`.
+"""Published networks: `torchvision:NAME`, `torchvision:NAME@cifar10`, `timm:NAME`; globs such as `torchvision:resnet*`.
 
-Without suffix: 1000 classes and 224×224 images (299×299 for Inception v3). With `@cifar10`: 10 classes, 32×32 images,
+Without suffix: ImageNet networks, with the image size they were made for. With `@cifar10`: 10 classes, 32×32 images,
 and the early strides taken out as the GHN-2 authors' code does it, see `ADAPT`.
 """
 
@@ -15,7 +15,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from archrep.errors import ArchrepError, lookup
-from archrep.graph.archgraph import Shape
+from archrep.graph.archgraph import ArchGraph, Shape
 from archrep.graph.capture import capture
 from archrep.space.architecture import Architecture
 
@@ -39,10 +39,46 @@ def torchvision_networks(space: str, rest: str) -> Iterable[Architecture]:
     chosen = [name for name in names if fnmatchcase(name, pattern)]
     if not chosen:
         lookup(dict.fromkeys(names), pattern, "torchvision network")
-    return [_architecture(f"{space}:{name}{at}{suffix}", models, name, cifar10=bool(at)) for name in chosen]
+    return [_torchvision(f"{space}:{name}{at}{suffix}", models, name, cifar10=bool(at)) for name in chosen]
 
 
-def _architecture(spec: str, models: ModuleType, name: str, cifar10: bool) -> Architecture:
+def timm_networks(space: str, rest: str) -> Iterable[Architecture]:
+    """Architectures of timm's models, without pretrained weights.
+
+    Raises:
+        ArchrepError: if timm is missing, or for an unknown name.
+    """
+    timm = import_timm()
+    names: list[str] = timm.list_models()
+    chosen = [name for name in names if fnmatchcase(name, rest)]
+    if not chosen:
+        lookup(dict.fromkeys(names), rest, "timm model")
+    return [_timm(f"{space}:{name}", timm, name) for name in chosen]
+
+
+def _timm(spec: str, timm: ModuleType, name: str) -> Architecture:
+    shape = tuple(timm.get_pretrained_cfg(name).input_size)
+    return _without_weights(spec, "timm", lambda: timm.create_model(name), shape)
+
+
+def import_timm() -> ModuleType:
+    """The module `timm`.
+
+    Raises:
+        ArchrepError: if timm or torchvision is not installed.
+    """
+    import_torchvision()  # timm imports it, and it may need help
+    try:
+        return import_module("timm")
+    except ModuleNotFoundError as error:
+        if error.name != "timm":
+            raise
+        raise ArchrepError(
+            "The space 'timm' needs the package timm. Install it: pip install 'archrep[vision]'"
+        ) from error
+
+
+def _torchvision(spec: str, models: ModuleType, name: str, cifar10: bool) -> Architecture:
     shape = CIFAR10_SHAPE if cifar10 else IMAGENET_SHAPES.get(name, (3, 224, 224))
 
     def build() -> nn.Module:
@@ -52,12 +88,18 @@ def _architecture(spec: str, models: ModuleType, name: str, cifar10: bool) -> Ar
             ADAPT.get(type(network).__name__, _unchanged)(network)
         return network
 
-    def graph():
+    return _without_weights(spec, "torchvision", build, shape)
+
+
+def _without_weights(spec: str, space: str, build: Callable[[], nn.Module], shape: Shape) -> Architecture:
+    """An architecture whose graph is captured from a network that has no memory for weights."""
+
+    def graph() -> ArchGraph:
         with _WithoutWeights(), torch.random.fork_rng(devices=[]):
             network = build()
         return capture(network, shape)
 
-    return Architecture(spec, "torchvision", "", graph, build, shape)
+    return Architecture(spec, space, "", graph, build, shape)
 
 
 class _WithoutWeights(TorchFunctionMode):

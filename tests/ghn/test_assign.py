@@ -46,6 +46,27 @@ def test_given_graph_other_dtype_and_mode(small, ghn):
         assert torch.equal(network.get_parameter(name), value.double())
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_captures_networks_of_any_precision(ghn, dtype):
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(7200, 10)).to(dtype)
+    assert predict_parameters(network, ghn) == ()
+    assert {p.dtype for p in network.parameters()} == {dtype}
+
+
+def test_memory_stays_near_that_of_the_parameters(ghn):
+    """Odd widths do not make the decoder compute much in vain: no tensor alive is far bigger than what is asked for."""
+    network = nn.Sequential(*(nn.Conv2d(33, 33, 7) for _ in range(12)))
+    graph = capture(network, (33, 99, 99))
+    with torch.profiler.profile(profile_memory=True) as profile:
+        ghn.predict(graph)
+    used = peak = 0
+    for event in profile.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            used += event.nbytes()
+            peak = max(peak, used)
+    assert 4 * graph.num_params <= peak <= 3 * 4 * graph.num_params + 2**24
+
+
 def test_other_input_shapes(ghn):
     network = nn.Sequential(nn.Conv2d(1, 8, 5), nn.Flatten(), nn.Linear(8 * 4 * 4, 3))
     assert predict_parameters(network, ghn, input_shape=(1, 8, 8)) == ()

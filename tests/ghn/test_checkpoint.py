@@ -53,6 +53,17 @@ def test_existing_file_is_kept(saved, ghn):
     ghn.save(saved, force=True)
 
 
+def test_odd_provenance_is_left_out(saved, tmp_path):
+    rewrite(saved, tmp_path / "changed.safetensors", set_key("provenance", [1, 2]))
+    assert GHN.load(tmp_path / "changed.safetensors").provenance == {}
+
+
+def test_names_of_released_files_are_refused(ghn, tmp_path):
+    with pytest.raises(ArchrepError, match=r"ends in \.safetensors"):
+        ghn.save(tmp_path / "ghn.pt")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_unwritable_folder(ghn, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ArchrepError, match="Cannot write"):
@@ -75,10 +86,11 @@ def set_key(key, value):
     [
         (set_key("format", 99), "format 99"),
         (set_key("kind", "probe"), "not a GHN"),
+        (set_key("primitives", 5), "other primitives"),
         (set_key("primitives", ["conv"]), "other primitives"),
         (set_key("config", {"depth": 3}), "not a GHN config"),
-        (set_key("config", {"hidden": 64}), "do not fit"),
-        (lambda header, weights: weights.pop("norm.weight"), "do not fit"),
+        (set_key("config", {"hidden": 64}), "does not fit"),
+        (lambda header, weights: weights.pop("norm.weight"), "does not fit"),
         (lambda header, weights: weights["norm.weight"].fill_(float("nan")), "NaN"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -119,23 +120,23 @@ def without(part, name):
         (config(decoder="mlp"), "decoder 'mlp'"),
         (config(hypernet="graphormer"), "hypernet 'graphormer'"),
         (config(hypernet=["mlp"]), "hypernet"),
-        (config(hypernet="mlp"), "do not fit"),
-        (config(layernorm=False), "do not fit"),
+        (config(hypernet="mlp"), "does not fit"),
+        (config(layernorm=False), "does not fit"),
         (config(layernorm="no"), "layer_norm must be true or false"),
-        (config(ve=False), "do not fit"),
-        (config(num_classes=1000), "do not fit"),
+        (config(ve=False), "does not fit"),
+        (config(num_classes=1000), "does not fit"),
         (config(num_classes=10**12), "num_classes"),
-        (config(max_shape=(64, 64, 16, 16)), "do not fit"),
+        (config(max_shape=(64, 64, 16, 16)), "does not fit"),
         (config(max_shape=(64, 64, 11)), "max_shape"),
-        (config(max_shape=(8192, 8192, 64, 64)), "do not fit"),
+        (config(max_shape=(8192, 8192, 64, 64)), "does not fit"),
         (config(max_shape=None), "max_shape"),
         (config(hid=31), "hidden"),
         (config(hid="32"), "hidden"),
-        (without("state_dict", "ln.weight"), "do not fit"),
-        (without("state_dict", "gnn.gru.bias_hh"), "do not fit"),
-        (weight("ln.weight", torch.zeros(16)), "do not fit"),
+        (without("state_dict", "ln.weight"), "does not fit"),
+        (without("state_dict", "gnn.gru.bias_hh"), "does not fit"),
+        (weight("ln.weight", torch.zeros(16)), "does not fit"),
         (weight("ln.weight", torch.full((32,), float("nan"))), "NaN"),
-        (weight("ln.weight", torch.zeros(32, dtype=torch.int64)), "not of floats"),
+        (weight("ln.weight", torch.zeros(32, dtype=torch.int64)), "not of plain floats"),
         (weight("ln.weight", [0.0] * 32), "'ln.weight' is not a weight"),
         (weight("head.weight", torch.zeros(32)), "'head.weight' is not a weight"),
         (weight(7, torch.zeros(32)), "'7' is not a weight"),
@@ -147,6 +148,42 @@ def test_refused(content, tmp_path, change, message):
         load_released(tmp_path / "ghn.pt")
     assert "ghn.pt" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_weights_that_are_not_plain_tensors(content, tmp_path):
+    for odd in (
+        torch.zeros(32).to_sparse(),
+        torch.zeros(32, device="meta"),
+        torch.zeros(1).expand(32),
+        torch.zeros(32).to(torch.float8_e4m3fn),
+        torch.zeros(32, dtype=torch.complex64),
+    ):
+        torch.save(weight("ln.weight", odd)(content), tmp_path / "ghn.pt")
+        with pytest.raises(ArchrepError, match="not of plain floats"):
+            load_released(tmp_path / "ghn.pt")
+    shared = torch.ones(32)
+    changed = weight("ln.bias", shared)(weight("ln.weight", shared)(content))
+    torch.save(changed, tmp_path / "alias.pt")
+    load_released(tmp_path / "alias.pt").save(tmp_path / "alias.safetensors")  # each in memory of its own
+
+
+def test_messages_stay_short(content, tmp_path):
+    nested = [0]
+    for _ in range(18):
+        nested = [nested, nested]
+    for change in (config(max_shape=nested), config(hypernet=nested), config(num_classes=torch.arange(9999))):
+        torch.save(change(content), tmp_path / "ghn.pt")
+        with pytest.raises(ArchrepError) as error:
+            load_released(tmp_path / "ghn.pt")
+        assert len(str(error.value)) < 1000
+        assert "\n" not in str(error.value)
+
+
+def test_compressed_archives_are_not_unpacked(content, tmp_path):
+    with zipfile.ZipFile(tmp_path / "ghn.pt", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("archive/data.pkl", b"0" * 1_000_000)
+    with pytest.raises(ArchrepError, match="compressed"):
+        load_released(tmp_path / "ghn.pt")
 
 
 def test_missing(tmp_path):

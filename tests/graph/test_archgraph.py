@@ -7,7 +7,7 @@ from torch_geometric.data import Batch
 
 from archrep.graph import MAX_DISTANCE, PRIMITIVES
 from archrep.graph.build import Op, as_4d, build_graph
-from archrep.graph.primitives import INDEX
+from archrep.graph.primitives import EXTENDED, NEAREST
 
 
 def diamond(names=("a", "b"), width=8):
@@ -110,4 +110,6 @@ def test_shapes_as_4d():
     assert as_4d((7, 5)) == (7, 5, 1, 1)
     assert as_4d((1, 197, 768)) == (1, 768, 14, 14)
     assert as_4d((768, 1, 1)) == (768, 1, 1, 1)
-    assert len(PRIMITIVES) == len(INDEX) == 15
+    assert len(PRIMITIVES) == 15
+    assert EXTENDED[:15] == PRIMITIVES
+    assert set(NEAREST.values()) <= {*PRIMITIVES, None}

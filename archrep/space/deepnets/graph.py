@@ -67,8 +67,8 @@ class Emitter:
         return self.layer(primitive, x, {f"{name}.weight": shape}, size**2)
 
     def linear(self, x: int, name: str, c_in: int, c_out: int, bias: bool = True, tokens: int = 1) -> int:
-        """Linear layer: a `conv` node, then a `bias` node."""
-        x = self.layer("conv", x, {f"{name}.weight": (c_out, c_in)}, tokens)
+        """Linear layer: a node for the weight, then a `bias` node."""
+        x = self.layer("linear", x, {f"{name}.weight": (c_out, c_in)}, tokens)
         return self.layer("bias", x, {f"{name}.bias": (c_out,)}) if bias else x
 
     def batch_norm(self, x: int, name: str, c: int) -> int:
