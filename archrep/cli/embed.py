@@ -42,6 +42,7 @@ def embed(
     refuse_existing(out, force)
     checkpoint = checkpoint or shipped(CHECKPOINT)
     ghn = GHN.load(checkpoint).to(options.torch_device(device, threads))
+    vocabulary = ghn.config.vocabulary
     refused: list[str] = []
     selected = itertools.islice(architectures(*(archs or [str(shipped(LABELS))]), refused=refused), limit)
     columns: dict[str, list] = {name: [] for name in ("arch", "space", "split", "nodes", "params")}
@@ -49,11 +50,11 @@ def embed(
     mapped: dict[str, tuple[str, int]] = {}
     with tqdm(unit="arch", disable=not sys.stderr.isatty()) as bar:
         while chunk := list(itertools.islice(selected, CHUNK)):
-            captured = [a for a in chunk if _captured(a, refused, mapped)]
+            captured = [a for a in chunk if _captured(a, vocabulary, refused, mapped)]
             if captured:
-                values.append(ghn.embed([a.graph for a in captured]).numpy())
+                values.append(ghn.embed([a.graph_in(vocabulary) for a in captured]).numpy())
             for a in captured:
-                row = (a.id, a.space, a.split, len(a.graph.primitive), a.graph.num_params)
+                row = (a.id, a.space, a.split, len(a.graph_in(vocabulary).primitive), a.graph_in(vocabulary).num_params)
                 for column, value in zip(columns.values(), row, strict=True):
                     column.append(value)
             bar.update(len(chunk))
@@ -77,12 +78,12 @@ def embed(
         print(f"No primitive for {kind} ({count} nodes): the nearest is {nearest}", file=sys.stderr)
 
 
-def _captured(architecture, refused: list[str], mapped: dict[str, tuple[str, int]]) -> bool:
+def _captured(architecture, vocabulary: str, refused: list[str], mapped: dict[str, tuple[str, int]]) -> bool:
     """Whether the architecture has a graph; else the reason goes to `refused`. Counts what had to be mapped."""
     from archrep.errors import CaptureError
 
     try:
-        graph = architecture.graph
+        graph = architecture.graph_in(vocabulary)
     except CaptureError as error:
         refused.append(str(error))
         return False

@@ -43,7 +43,8 @@ def predict(
     architecture = selected[0]
     with seeded(seed):
         network = architecture.build()
-    kept = predict_parameters(network, ghn, graph=architecture.graph)
+    graph = architecture.graph_in(ghn.config.vocabulary)
+    kept = predict_parameters(network, ghn, graph=graph)
     header = {
         "arch": architecture.id,
         "checkpoint_digest": file_digest(checkpoint),
@@ -57,7 +58,7 @@ def predict(
     state = {name: value.contiguous().clone() for name, value in state.items()}  # shared ones stand alone
     with atomic(out, force) as temporary:
         save_file(state, temporary, metadata={"archrep": json.dumps(header)})
-    print(f"{architecture.graph.num_params:,} predicted parameters of {architecture.id}: {out}")
+    print(f"{graph.num_params:,} predicted parameters of {architecture.id}: {out}")
     if kept:
         print(f"Not predicted, so as initialised (seed {seed}): {', '.join(kept)}")
 

@@ -22,6 +22,9 @@ def train(
     meta_batch: Annotated[int | None, typer.Option(min=1, help="Architectures per step.")] = None,
     images: Annotated[int | None, typer.Option(min=2, help="Images per step.")] = None,
     lr: Annotated[float | None, typer.Option(min=0, help="Peak learning rate.")] = None,
+    vocabulary: Annotated[
+        str | None, typer.Option(help="Primitives of the graphs: released (default), extended.")
+    ] = None,
     val_every: Annotated[int | None, typer.Option(min=1, help="Steps between validations.")] = None,
     save_every: Annotated[float | None, typer.Option(min=0, help="Seconds between saves of the resume state.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random; default 0.")] = None,
@@ -46,11 +49,13 @@ def train(
     changes: dict[str, Any] = {name: value for name, value in sizes.items() if value is not None}
     where = options.torch_device(device, None)
     if resume is not None:
-        if changes or preset or data or threads:
+        if changes or preset or data or threads or vocabulary:
             raise ArchrepError("--resume continues the run as it was configured; only --device goes with it.")
         image_set = load_images(read_config(resume)[1]["data"])
     else:
-        config = dataclasses.replace(lookup(PRESETS, preset or "ghn2-cifar10-small", "preset"), **changes)
+        config = lookup(PRESETS, preset or "ghn2-cifar10-small", "preset")
+        ghn = dataclasses.replace(config.ghn, vocabulary=vocabulary or config.ghn.vocabulary)
+        config = dataclasses.replace(config, ghn=ghn, **changes)
         image_set = load_images(data or "cifar10")
         if config.ghn.num_classes != image_set.num_classes:
             raise ArchrepError(

@@ -38,7 +38,7 @@ def predict_parameters(
         raise ArchrepError(
             "The network is on the meta device, so there is nothing to fill; call network.to_empty(device='cpu') first."
         )
-    graph = capture(network, input_shape) if graph is None else graph
+    graph = capture(network, input_shape, vocabulary=ghn.config.vocabulary) if graph is None else graph
     other = [n for n, shape in graph.param_shapes.items() if n not in parameters or parameters[n].shape != shape]
     if other:
         raise ArchrepError(f"The graph is of another network: parameter {other[0]!r} is missing or of another shape.")

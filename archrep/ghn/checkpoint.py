@@ -18,7 +18,7 @@ from archrep.errors import ArchrepError, first_line
 from archrep.files import atomic
 from archrep.ghn.config import GHNConfig
 from archrep.ghn.model import GHN
-from archrep.graph.primitives import PRIMITIVES
+from archrep.graph.primitives import VOCABULARIES
 
 FORMAT = 1
 RELEASED_SUFFIXES = (".pt", ".pth")  # files that released.py reads
@@ -30,7 +30,7 @@ def save_ghn(ghn: GHN, path: Path, force: bool = False) -> None:
         "format": FORMAT,
         "kind": "ghn",
         "config": dataclasses.asdict(ghn.config),
-        "primitives": PRIMITIVES,
+        "primitives": VOCABULARIES[ghn.config.vocabulary],
         "provenance": ghn.provenance,
     }
     if path.suffix in RELEASED_SUFFIXES:
@@ -103,9 +103,10 @@ def _checked_config(path: Path, header: object) -> GHNConfig:
             f"{path}: checkpoint format {reprlib.repr(header.get('format'))}; this archrep reads format {FORMAT}. "
             "Use the archrep version that wrote it, or train anew."
         )
-    if header.get("primitives") != list(PRIMITIVES):
-        raise ArchrepError(f"{path}: the checkpoint uses other primitives than this archrep; it cannot be used.")
     try:
-        return GHNConfig(**header["config"])
+        config = GHNConfig(**header["config"])
     except (TypeError, KeyError, ArchrepError) as error:
         raise ArchrepError(f"{path}: the checkpoint's config is not a GHN config ({error}).") from error
+    if header.get("primitives") != list(VOCABULARIES[config.vocabulary]):
+        raise ArchrepError(f"{path}: the checkpoint uses other primitives than this archrep; it cannot be used.")
+    return config

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from archrep.errors import ArchrepError
+from archrep.graph.primitives import VOCABULARIES
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class GHNConfig:
         virtual_edges: messages along shortest paths (paper § 4.2); False in GHN-1.
         normalize: fan-in normalisation of predicted parameters (paper § 4.1); False in GHN-1.
         layer_norm: layer norm of the final node states (paper § 4.3); False in GHN-1.
+        vocabulary: of the graphs it takes, "released" or "extended" (see graph/primitives.py).
     """
 
     num_classes: int = 10
@@ -28,6 +30,7 @@ class GHNConfig:
     virtual_edges: bool = True
     normalize: bool = True
     layer_norm: bool = True
+    vocabulary: str = "released"
 
     def __post_init__(self) -> None:
         shape = self.max_shape
@@ -46,6 +49,9 @@ class GHNConfig:
             raise ArchrepError(f"hidden must be a multiple of 4 up to 4096; got {reprlib.repr(self.hidden)}.")
         if not isinstance(self.gnn, str) or self.gnn not in ("gated", "mlp"):
             raise ArchrepError(f"gnn must be 'gated' or 'mlp'; got {reprlib.repr(self.gnn)}.")
+        if not isinstance(self.vocabulary, str) or self.vocabulary not in VOCABULARIES:
+            names = " or ".join(map(repr, VOCABULARIES))
+            raise ArchrepError(f"vocabulary must be {names}; got {reprlib.repr(self.vocabulary)}.")
         for name in ("virtual_edges", "normalize", "layer_norm"):
             if not isinstance(getattr(self, name), bool):
                 raise ArchrepError(f"{name} must be true or false; got {reprlib.repr(getattr(self, name))}.")

@@ -26,10 +26,10 @@ class NodeEncoder(nn.Module):
     channel_index: Tensor  # size → row of `channel`
     kernel_index: Tensor
 
-    def __init__(self, hidden: int, num_classes: int, max_kernel: int) -> None:
+    def __init__(self, hidden: int, num_classes: int, max_kernel: int, primitives: int = len(PRIMITIVES)) -> None:
         super().__init__()
         channels, kernels = known_channels(num_classes), known_kernels(max_kernel)
-        self.primitive = nn.Embedding(len(PRIMITIVES), hidden)
+        self.primitive = nn.Embedding(primitives, hidden)
         self.channel = nn.Embedding(len(channels) + 1, hidden // 4)  # the last entry: no shape
         self.kernel = nn.Embedding(len(kernels) + 1, hidden // 4)
         channel_index, kernel_index = _nearest(channels), _nearest(kernels)

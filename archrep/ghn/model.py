@@ -18,6 +18,7 @@ from archrep.ghn.gnn import GatedGNN, NodeMLP
 from archrep.graph.archgraph import ArchGraph, Shape
 from archrep.graph.batch import batches
 from archrep.graph.build import as_4d
+from archrep.graph.primitives import VOCABULARIES
 from archrep.seeding import seeded
 
 DECODED = 2**20  # floats that are decoded at a time
@@ -36,7 +37,7 @@ class GHN(nn.Module):
         self.config = config
         self.provenance = dict(provenance or {})
         d = config.hidden
-        self.encoder = NodeEncoder(d, config.num_classes, config.max_shape[3])
+        self.encoder = NodeEncoder(d, config.num_classes, config.max_shape[3], len(VOCABULARIES[config.vocabulary]))
         self.gnn = GatedGNN(d, config.virtual_edges) if config.gnn == "gated" else NodeMLP(d)
         self.norm = nn.LayerNorm(d) if config.layer_norm else nn.Identity()
         self.tensors = TensorDecoder(d, config.max_shape, config.num_classes)
@@ -73,6 +74,12 @@ class GHN(nn.Module):
 
     def forward(self, graphs: Sequence[ArchGraph]) -> Tensor:
         """Final node states (N, d) of all graphs, one graph after the other, in their order of nodes."""
+        other = next((g.vocabulary for g in graphs if g.vocabulary != self.config.vocabulary), None)
+        if other:
+            raise ArchrepError(
+                f"A graph has the {other} vocabulary, this GHN takes the {self.config.vocabulary} one: "
+                f"capture with vocabulary={self.config.vocabulary!r}."
+            )
         primitive = torch.cat([graph.primitive for graph in graphs]).to(self.device)
         shape = torch.cat([graph.shape for graph in graphs]).to(self.device)
         return self.norm(self.gnn(self.encoder(primitive, shape), graphs))

@@ -108,7 +108,7 @@ def _weights(path: Path, given: dict) -> dict[str, Tensor]:
     weights = {}
     for name, value in given.items():
         prefix = next((p for p in WEIGHTS if str(name).startswith(p)), None)
-        if prefix is None or not isinstance(value, Tensor):
+        if prefix is None or not isinstance(value, Tensor) or value.is_nested:
             raise ArchrepError(f"{path}: {str(name)[:60]!r} is not a weight of a released GHN.")
         if value.dim() == 4 and value.shape[2:] == (1, 1):
             value = value[:, :, 0, 0]

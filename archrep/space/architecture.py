@@ -17,24 +17,34 @@ class Architecture:
     Attributes:
         id: canonical spec string; rebuilds the architecture on any machine.
         space, split: where it comes from; the split is empty in a space without splits.
-        make_graph, make_network: called at most once by `graph`, and at every `build()`.
+        make_graph: called once per vocabulary, with its name. make_network: called at every `build()`.
         input_shape: shape of one input without the batch dimension.
     """
 
     id: str
     space: str
     split: str
-    make_graph: Callable[[], ArchGraph]
+    make_graph: Callable[[str], ArchGraph]
     make_network: Callable[[], nn.Module]
     input_shape: Shape = (3, 32, 32)
 
-    @cached_property
+    @property
     def graph(self) -> ArchGraph:
-        """The computational graph; an error names the architecture."""
-        try:
-            return self.make_graph()
-        except ArchrepError as error:
-            raise type(error)(f"{self.id}: {error}") from error
+        """The computational graph in the released vocabulary; an error names the architecture."""
+        return self.graph_in("released")
+
+    def graph_in(self, vocabulary: str) -> ArchGraph:
+        """The computational graph in a vocabulary of primitives (see graph/primitives.py)."""
+        if vocabulary not in self._graphs:
+            try:
+                self._graphs[vocabulary] = self.make_graph(vocabulary)
+            except ArchrepError as error:
+                raise type(error)(f"{self.id}: {error}") from error
+        return self._graphs[vocabulary]
+
+    @cached_property
+    def _graphs(self) -> dict[str, ArchGraph]:
+        return {}
 
     def build(self) -> nn.Module:
         """A new network with its default initialisation (global torch seed), for inputs of `input_shape`."""

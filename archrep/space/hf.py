@@ -39,10 +39,10 @@ def transformers_networks(space: str, rest: str) -> Iterable[Architecture]:
         except Exception as error:
             raise CaptureError(f"{space}:{rest}: the library cannot build it ({first_line(error)}).") from error
 
-    def graph() -> ArchGraph:
+    def graph(vocabulary: str) -> ArchGraph:
         with torch.device("meta"), torch.random.fork_rng(devices=[]):
             network = build()
-        return capture(network, example_inputs=example_inputs(network))
+        return capture(network, example_inputs=example_inputs(network), vocabulary=vocabulary)
 
     return [Architecture(f"{space}:{rest}", "transformers", "", graph, build, ())]
 

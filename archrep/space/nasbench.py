@@ -15,10 +15,10 @@ def architecture(
 ) -> Architecture:
     """The architecture whose graph is captured from its network, built on the meta device."""
 
-    def graph() -> ArchGraph:
+    def graph(vocabulary: str) -> ArchGraph:
         with torch.device("meta"):
             network = make()
-        return capture(network, input_shape)
+        return capture(network, input_shape, vocabulary=vocabulary)
 
     return Architecture(spec, space, "", graph, make, input_shape)
 

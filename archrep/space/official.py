@@ -70,7 +70,7 @@ def _architecture(name: str, file: Path, split: str, index: int, record: dict) -
         id=name,
         space="deepnets-official",
         split=split,
-        make_graph=lambda: _stored_graph(file, split, index, config),
+        make_graph=lambda vocabulary: _stored_graph(file, split, index, config, vocabulary),
         make_network=lambda: DeepNet(config),
     )
 
@@ -123,23 +123,23 @@ def _opened(file: Path) -> Iterator[Any]:
         ) from error
 
 
-def _stored_graph(file: Path, split: str, index: int, config: DeepNetConfig) -> ArchGraph:
+def _stored_graph(file: Path, split: str, index: int, config: DeepNetConfig, vocabulary: str) -> ArchGraph:
     """The graph of an architecture without the nodes that the file does not have."""
     with _opened(file) as groups:
         adj = groups[split][str(index)]["adj"][()]
     edges = np.argwhere(adj == 1)  # (E, 2)
     plan = make_plan(config)
-    graph = _matching(plan, Counter(_ancestries(edges.tolist(), len(adj))))
-    if graph is None:
+    lost = _lost(plan, Counter(_ancestries(edges.tolist(), len(adj))))
+    if lost is None:
         raise ArchrepError(
             f"{file}: the stored graph ({len(adj)} nodes) is not that of the genotype in the JSON "
             f"({len(Emitter(plan).graph().primitive)} nodes). Copy both files again, they belong together."
         )
-    return graph
+    return Emitter(plan, contracted=lost).graph(vocabulary)
 
 
-def _matching(plan: Plan, stored: Counter[int]) -> ArchGraph | None:
-    """The graph of a plan, without some cse and msa nodes, whose ancestries are the stored ones; None if there is none.
+def _lost(plan: Plan, stored: Counter[int]) -> frozenset[str] | None:
+    """Names of the cse and msa steps without which a plan's graph has the stored ancestries; None if there are none.
 
     Steps are decided one after another, in execution order. Nodes in front of the next undecided step can no
     longer change, so a choice is dropped as soon as their ancestries are not among the stored ones.
@@ -160,7 +160,7 @@ def _matching(plan: Plan, stored: Counter[int]) -> ArchGraph | None:
         ancestries = _ancestries(graph.edge_index.t().tolist(), len(graph.primitive))
         if decided == len(names):
             if Counter(ancestries) == stored:
-                return graph
+                return lost
         elif Counter(ancestries[: _first_node(graph, names[decided])]) <= stored:
             choices += [(decided + 1, lost | {names[decided]}), (decided + 1, lost)]
     return None

@@ -59,10 +59,10 @@ def _architecture(spec: str, make: Callable[[], object]) -> Architecture:
         with torch.random.fork_rng(devices=[]):
             return build()
 
-    def graph() -> ArchGraph:
+    def graph(vocabulary: str) -> ArchGraph:
         network = build_aside()
         with _failing(f"{spec}: the forward pass fails"):
-            return capture(network, shape)
+            return capture(network, shape, vocabulary=vocabulary)
 
     shape = _input_shape(spec, build_aside(), make)
     return Architecture(spec, "own", "", graph, build, shape)

@@ -99,7 +99,7 @@ def deepnet_of(config: DeepNetConfig, preset: str, split: str, index: int) -> Ar
         id=f"{preset}:{split}:{index}",
         space=preset,
         split=split,
-        make_graph=lambda: Emitter(make_plan(config)).graph(),
+        make_graph=lambda vocabulary: Emitter(make_plan(config)).graph(vocabulary),
         make_network=lambda: DeepNet(config),
     )
 
@@ -110,10 +110,10 @@ def predefined(index: int) -> Architecture:
         return deepnet_of(VIT, "deepnets", "predefined", 1)
     make = partial(resnet50, num_classes=10, cifar10=True)
 
-    def graph() -> ArchGraph:
+    def graph(vocabulary: str) -> ArchGraph:
         with torch.device("meta"):
             network = make()
-        return capture(network)
+        return capture(network, vocabulary=vocabulary)
 
     return Architecture("deepnets:predefined:0", "deepnets", "predefined", graph, make)
 

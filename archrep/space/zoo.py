@@ -94,10 +94,10 @@ def _torchvision(spec: str, models: ModuleType, name: str, cifar10: bool) -> Arc
 def _without_weights(spec: str, space: str, build: Callable[[], nn.Module], shape: Shape) -> Architecture:
     """An architecture whose graph is captured from a network that has no memory for weights."""
 
-    def graph() -> ArchGraph:
+    def graph(vocabulary: str) -> ArchGraph:
         with _WithoutWeights(), torch.random.fork_rng(devices=[]):
             network = build()
-        return capture(network, shape)
+        return capture(network, shape, vocabulary=vocabulary)
 
     return Architecture(spec, space, "", graph, build, shape)
 

@@ -34,7 +34,7 @@ def evaluate(ghn: GHN, architectures: Iterable[Architecture], images: Images) ->
     chunks = list(torch.tensor_split(order, max(len(images) // BATCH, 1)))
     for architecture in architectures:
         network = skeleton(architecture).eval()
-        parameters = ghn.predict(architecture.graph)
+        parameters = ghn.predict(architecture.graph_in(ghn.config.vocabulary))
         correct = 0
         for chunk in chunks:
             x, y = (t.to(ghn.device) for t in images.batch(chunk))

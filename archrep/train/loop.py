@@ -44,7 +44,7 @@ class Trainer:
         config = self.config
         x, y = (t.to(self.device) for t in self.images.batch(*self._image_batch()))
         architectures = draw_meta_batch(config, self.step)
-        predicted = self.ghn.predict_many([a.graph for a in architectures])
+        predicted = self.ghn.predict_many([a.graph_in(config.ghn.vocabulary) for a in architectures])
         leaves: list[dict[str, Tensor]] = []
         results = []
         with seeded(_seed(config.seed, self.step, 1), self.device):  # dropout
@@ -135,7 +135,10 @@ def draw_meta_batch(config: TrainConfig, step: int) -> list[Architecture]:
     stream = Stream("archrep", "train", config.seed, step)
     while True:
         drawn = [_visit(config.space, stream.between(0, size - 1), stream) for _ in range(config.meta_batch)]
-        if sum(len(a.graph.primitive) for a in drawn) <= config.max_nodes or config.meta_batch == 1:
+        if (
+            sum(len(a.graph_in(config.ghn.vocabulary).primitive) for a in drawn) <= config.max_nodes
+            or config.meta_batch == 1
+        ):
             return drawn
 
 

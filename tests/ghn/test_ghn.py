@@ -220,3 +220,21 @@ def test_shape_lookup_takes_the_nearest():
     }
     huge = torch.tensor([[[20000, 9, 25, 2]]])
     assert torch.isfinite(encoder(torch.tensor([[4]]), huge)).all()
+
+
+def test_extended_vocabulary(small, tmp_path):
+    """A GHN takes graphs of its own vocabulary, and keeps it in its checkpoint."""
+    ghn = GHN.untrained(GHNConfig(vocabulary="extended"))
+    extended, released = small[0].graph_in("extended"), small[0].graph
+    assert "linear" in extended.primitives
+    assert extended.param_shapes == released.param_shapes
+    assert torch.equal(extended.edge_index, released.edge_index)
+    assert len(ghn.predict(extended)) == len(extended.param_shapes)
+    ghn.save(tmp_path / "ghn.safetensors")
+    loaded = GHN.load(tmp_path / "ghn.safetensors")
+    assert loaded.config.vocabulary == "extended"
+    assert torch.equal(loaded.embed([extended]), ghn.embed([extended]))
+    with pytest.raises(ArchrepError, match="vocabulary='extended'"):
+        ghn.embed([released])
+    with pytest.raises(ArchrepError, match="vocabulary must be"):
+        GHNConfig(vocabulary="mine")

@@ -38,9 +38,9 @@ class Emitter:
                 self.macs = macs
         self.output = result[len(plan.steps) - 1]
 
-    def graph(self) -> ArchGraph:
+    def graph(self, vocabulary: str = "released") -> ArchGraph:
         """The computational graph."""
-        return build_graph(self.ops, self.output, self.param_shapes)
+        return build_graph(self.ops, self.output, self.param_shapes, vocabulary)
 
     @property
     def num_params(self) -> int:
