@@ -34,8 +34,8 @@ class ArchGraph(Data):
     - `parameter_shapes`: their shapes
     - `kinds`: primitive in the extended vocabulary
 
-    Of the whole graph: `vocabulary`, "released" or "extended", and `unused`, names of parameters that the
-    forward pass never uses.
+    Of the whole graph: `vocabulary`, "released" or "extended"; `unused`, names of parameters that the
+    forward pass never uses; `tied`, further names of shared parameters → the name in `parameters`.
     """
 
     primitive: Tensor
@@ -46,6 +46,7 @@ class ArchGraph(Data):
     kinds: list[str]
     vocabulary: str
     unused: tuple[str, ...]
+    tied: dict[str, str]
 
     @property
     def primitives(self) -> list[str]:

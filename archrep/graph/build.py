@@ -72,6 +72,7 @@ def build_graph(
     graph.param_names = [op.params[0] if op.params else None for op in kept]
     graph.parameters = [op.params for op in kept]
     graph.parameter_shapes = [tuple(tuple(param_shapes[name]) for name in op.params) for op in kept]
+    graph.tied = {}
     graph.unused = tuple(name for name in param_shapes if name not in used)
     return graph
 

@@ -70,7 +70,16 @@ def capture(
                 f"{type(network).__name__} cannot run on {given}{_place(error)}: {first_line(error)}.{advice}"
             ) from error
     shapes = {name: tuple(p.shape) for name, p in named.items()}
-    return build_graph(recorder.ops, recorder.output(output), shapes, vocabulary)
+    graph = build_graph(recorder.ops, recorder.output(output), shapes, vocabulary)
+    graph.tied = _tied(network)
+    return graph
+
+
+def _tied(network: nn.Module) -> dict[str, str]:
+    """Further names of shared parameters → the name under which the graph has them."""
+    first = {id(p): name for name, p in network.named_parameters()}
+    every = network.named_parameters(remove_duplicate=False)
+    return {name: first[id(p)] for name, p in every if name != first[id(p)]}
 
 
 def _inputs(device: str, input_shape: Sequence[int], example_inputs: object) -> tuple[Sequence, Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""Published networks: `torchvision:NAME`, `torchvision:NAME@cifar10`, `timm:NAME`; globs such as `torchvision:resnet*`.
+"""Published networks: `torchvision:NAME`, `torchvision:NAME@cifar10`, `timm:NAME`, `timm:NAME@cifar10`; globs.
 
 Without suffix: ImageNet networks, with the image size they were made for. With `@cifar10`: 10 classes, 32×32 images,
 and the early strides taken out as the GHN-2 authors' code does it, see `ADAPT`.
@@ -31,15 +31,9 @@ def torchvision_networks(space: str, rest: str) -> Iterable[Architecture]:
     Raises:
         ArchrepError: if torchvision is missing, or for an unknown name or suffix.
     """
-    pattern, at, suffix = rest.partition("@")
-    if at:
-        lookup({"cifar10": None}, suffix, f"adaptation in {space}:{rest}:")
     models = import_torchvision()
-    names: list[str] = models.list_models(module=models)
-    chosen = [name for name in names if fnmatchcase(name, pattern)]
-    if not chosen:
-        lookup(dict.fromkeys(names), pattern, "torchvision network")
-    return [_torchvision(f"{space}:{name}{at}{suffix}", models, name, cifar10=bool(at)) for name in chosen]
+    chosen, suffix = _select(space, rest, models.list_models(module=models))
+    return [_torchvision(f"{space}:{name}{suffix}", models, name, cifar10=bool(suffix)) for name in chosen]
 
 
 def timm_networks(space: str, rest: str) -> Iterable[Architecture]:
@@ -49,16 +43,35 @@ def timm_networks(space: str, rest: str) -> Iterable[Architecture]:
         ArchrepError: if timm is missing, or for an unknown name.
     """
     timm = import_timm()
-    names: list[str] = timm.list_models()
-    chosen = [name for name in names if fnmatchcase(name, rest)]
+    chosen, suffix = _select(space, rest, timm.list_models())
+    return [_timm(f"{space}:{name}{suffix}", timm, name, cifar10=bool(suffix)) for name in chosen]
+
+
+def _timm(spec: str, timm: ModuleType, name: str, cifar10: bool) -> Architecture:
+    shape = CIFAR10_SHAPE if cifar10 else tuple(timm.get_pretrained_cfg(name).input_size)
+
+    def build() -> nn.Module:
+        if not cifar10:
+            return timm.create_model(name)
+        try:  # transformers are made for an image size
+            network = timm.create_model(name, num_classes=10, img_size=shape[-1])
+        except TypeError:
+            network = timm.create_model(name, num_classes=10)
+        ADAPT.get(type(network).__name__, _unchanged)(network)
+        return network
+
+    return _without_weights(spec, "timm", build, shape)
+
+
+def _select(space: str, rest: str, names: list[str]) -> tuple[list[str], str]:
+    """Names that a pattern means, and the suffix `@cifar10` or nothing."""
+    pattern, at, suffix = rest.partition("@")
+    if at:
+        lookup({"cifar10": None}, suffix, f"adaptation in {space}:{rest}:")
+    chosen = [name for name in names if fnmatchcase(name, pattern)]
     if not chosen:
-        lookup(dict.fromkeys(names), rest, "timm model")
-    return [_timm(f"{space}:{name}", timm, name) for name in chosen]
-
-
-def _timm(spec: str, timm: ModuleType, name: str) -> Architecture:
-    shape = tuple(timm.get_pretrained_cfg(name).input_size)
-    return _without_weights(spec, "timm", lambda: timm.create_model(name), shape)
+        lookup(dict.fromkeys(names), pattern, f"{space} network")
+    return chosen, at + suffix
 
 
 def import_timm() -> ModuleType:

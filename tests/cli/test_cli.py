@@ -1,6 +1,7 @@
 """The command line as users type it: results, help, and every expected error as one line with exit code 2."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -15,10 +16,9 @@ from archrep.data.embeddings import read_embeddings
 from tests.ghn.test_released import as_released
 
 
-def run(*args, cwd=None):
-    return subprocess.run(
-        [sys.executable, "-m", "archrep.cli", *map(str, args)], capture_output=True, text=True, cwd=cwd, timeout=280
-    )
+def run(*args, cwd=None, env=None):
+    command = [sys.executable, "-m", "archrep.cli", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=280)
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +114,22 @@ def test_predict_writes_a_state_dict_that_the_network_loads(files, tmp_path):
     again = run(*command, cwd=tmp_path)
     assert again.returncode == 2
     assert "--force" in again.stderr
+
+
+def test_embed_goes_on_after_networks_that_fail(files, tmp_path):
+    hanging = "\ndef hang():\n    while True:\n        pass\n\ndef text():\n    return 'no network'\n"
+    (tmp_path / "nets.py").write_text(OWN + hanging)
+    (tmp_path / "broken.py").write_text("1 / 0")
+    archs = ("broken.py:Net", "nets.py:hang", "deepnets-small:train:0", "nets.py:text", "nets.py:Net")
+    options = [part for arch in archs for part in ("--archs", arch)]
+    environment = os.environ | {"ARCHREP_TIMEOUT": "2"}
+    command = ("embed", "--checkpoint", files / "ghn.safetensors", *options, "--out", "e.parquet")
+    done = run(*command, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    refused = [line for line in done.stderr.splitlines() if line.startswith("Refused: ")]
+    assert [line.split()[1] for line in refused] == ["broken.py:", "nets.py:hang:", "nets.py:text:"]
+    assert "Captured: 2, refused: 3" in done.stderr
+    assert list(read_embeddings(tmp_path / "e.parquet").table.index) == ["deepnets-small:train:0", "nets.py:Net"]
 
 
 def test_released_checkpoints_convert_and_load_directly(files, tmp_path):

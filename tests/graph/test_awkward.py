@@ -240,6 +240,12 @@ def test_complete_and_clean(name, vocabulary):
     assert again.hash() == graph.hash()
 
 
+def test_shared_parameters_are_known_as_such():
+    assert capture(Tied(), example_inputs=TOKENS).tied == {"out.weight": "embed.weight"}
+    assert capture(shared_twice(), IMAGE).tied == {"2.weight": "0.weight", "2.bias": "0.bias"}
+    assert capture(Gated(), VECTOR).tied == {}
+
+
 def kinds(network, *args, **kwargs):
     return capture(network, *args, vocabulary="extended", **kwargs).primitives
 

@@ -105,7 +105,7 @@ def test_graphs_need_no_weights(name):
 
 def test_huge_networks_stay_on_the_meta_device(monkeypatch):
     networks = []
-    monkeypatch.setattr(zoo, "capture", lambda network, shape: networks.append(network))
+    monkeypatch.setattr(zoo, "capture", lambda network, shape, vocabulary: networks.append(network))
     _ = one("torchvision:regnet_y_128gf").graph
     (network,) = networks
     real = [p.numel() for p in network.parameters() if not p.is_meta]
@@ -158,3 +158,35 @@ def test_operators_are_declared_only_where_they_are_missing(monkeypatch):
     with pytest.raises(RuntimeError, match="something else"):
         zoo.import_torchvision()
     assert declared == [1]
+
+
+def test_timm():
+    first, adapted = (one(f"timm:{name}") for name in ("resnet18", "resnet18@cifar10"))
+    assert (first.id, first.input_shape) == ("timm:resnet18", (3, 224, 224))
+    published = one("torchvision:resnet18")
+    assert first.graph.hash() == published.graph.hash()
+    assert adapted.graph.hash() == one("torchvision:resnet18@cifar10").graph.hash()
+    vit = one("timm:vit_tiny_patch16_224@cifar10")
+    assert vit.input_shape == (3, 32, 32)
+    assert vit.graph.primitives.count("msa") == 12
+    assert len(list(archrep.architectures("timm:convnextv2_*"))) > 5
+    with pytest.raises(ArchrepError, match="Did you mean"):
+        archrep.architectures("timm:resnet5O")
+
+
+def test_transformers(tmp_path):
+    config = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    own = one(f"transformers:{tmp_path / 'config.json'}")
+    assert own.graph.primitives.count("msa") == 2
+    assert own.graph.unused == ()
+    by_class, by_type = (one(f"transformers:{n}") for n in ("ViTConfig", "vit"))
+    assert by_class.graph.hash() == by_type.graph.hash()
+    (tmp_path / "broken.json").write_text("{}")
+    for name, message in (
+        (tmp_path / "broken.json", "not a configuration"),
+        (tmp_path / "none.json", "not a configuration"),
+        ("brt", "Did you mean"),
+    ):
+        with pytest.raises(ArchrepError, match=message):
+            archrep.architectures(f"transformers:{name}")
