@@ -78,9 +78,8 @@ class Recorder(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        if name in GROUPED and args[0].is_meta:  # torch has it for bfloat16 only
-            result = args[0].new_empty(*args[0].shape[:-1], args[1].shape[-1])
-        else:
+        result = _shapes_only(name, args)
+        if result is None:
             result = func(*args, **kwargs)
         changed = self._changed(name, args, kwargs)
         made = [t for t in tree_leaves(result) if isinstance(t, Tensor)] + changed
@@ -301,6 +300,21 @@ class Recorder(TorchFunctionMode):
                 seen.update(fresh)
                 stack += fresh
         return False
+
+
+def _shapes_only(name: str, args: Sequence) -> Any:
+    """Results of the few calls that torch runs slowly on the meta device, or not at all; None for the others."""
+    if not args or not isinstance(args[0], Tensor) or not args[0].is_meta:
+        return None
+    x = args[0]
+    if name in GROUPED:  # there for bfloat16 only
+        return x.new_empty(*x.shape[:-1], args[1].shape[-1])
+    if name in ("lstm", "gru", "rnn_tanh", "rnn_relu") and not isinstance(args[3], Tensor | list | tuple):
+        # (input, state, weights, has_biases, layers, dropout, train, bidirectional, …); torch goes step by step
+        states = list(args[1]) if name == "lstm" else [args[1]]
+        output = x.new_empty(*x.shape[:-1], states[0].shape[-1] * (2 if args[7] else 1))
+        return (output, *(torch.empty_like(state) for state in states))
+    return None
 
 
 ATTENTION = ("query", "key", "value", "attn_mask")

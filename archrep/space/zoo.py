@@ -108,8 +108,12 @@ def _without_weights(spec: str, space: str, build: Callable[[], nn.Module], shap
     """An architecture whose graph is captured from a network that has no memory for weights."""
 
     def graph(vocabulary: str) -> ArchGraph:
-        with _WithoutWeights(), torch.random.fork_rng(devices=[]):
-            network = build()
+        with torch.random.fork_rng(devices=[]):
+            try:
+                with _WithoutWeights():
+                    network = build()
+            except (RuntimeError, NotImplementedError):  # the constructor runs a part of the network
+                network = build()
         return capture(network, shape, vocabulary=vocabulary)
 
     return Architecture(spec, space, "", graph, build, shape)

@@ -142,7 +142,7 @@ def test_released_checkpoints_convert_and_load_directly(files, tmp_path):
         done = run("embed", "--checkpoint", name, "--archs", "deepnets-small:train:0-3", "--out", out, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         read = read_embeddings(tmp_path / out)
-        assert (read.values == read_embeddings(files / "e.parquet").values[:4]).all()
+        assert abs(read.values - read_embeddings(files / "e.parquet").values[:4]).max() < 1e-5
 
 
 @pytest.mark.parametrize("name", list(commands.ALL))

@@ -298,7 +298,18 @@ def test_control_flow_that_depends_on_values():
     assert graph.param_names[1:] == ["large.weight", "large.bias"]
 
 
+class Conditional(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x):
+        return torch.cond(x.sum() > 0, lambda x: self.a(x), lambda x: self.b(x), (x,))
+
+
 def test_what_is_refused():
+    with pytest.raises(CaptureError, match=r"Conditional cannot run"):
+        capture(Conditional(), VECTOR)
     with pytest.raises(CaptureError, match="lazily"):
         capture(nn.LazyLinear(3))
     with pytest.raises(CaptureError, match=r"test_awkward\.py:\d+ in forward"):
