@@ -1,9 +1,7 @@
 """Decoders: node states to parameter tensors (paper § 4, appendix B).
 
 A decoder always stands for one largest tensor per node; what a network needs is a prefix of it in every
-dimension, tiled where the network's tensor is bigger. Only the prefix is computed. Where the released code
-departs from that rule it fails, and we do what the rule says: widths that do not divide 64 (its decoder
-crashes), kernels above 11 in wide layers and rank-3 tensors (its tiling crashes).
+dimension, tiled where the network's tensor is bigger. Only the prefix is computed.
 """
 
 from math import prod

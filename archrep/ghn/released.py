@@ -2,6 +2,16 @@
 
 Such a file is a dictionary with `config`, `state_dict` and the position in training. It is read with
 `weights_only=True`, so that it can execute nothing, and its configuration is taken as it stands there.
+
+States, predicted tensors and logits equal those of the released code (tests/ghn/test_parity.py). It departs from
+its own rules in four places, where archrep follows the rules instead:
+
+- Input widths that are a multiple of 3 and do not divide the decoder's crash it, and so do kernels above 11 in
+  wide layers: here the needed prefix is decoded, whatever its size (decoder.py).
+- Tiling fails for tensors of rank 3: here any rank is tiled (`decoder.tile`).
+- Attention is recognised by counting operations, which current torch breaks: here by structure (graph/recorder.py).
+- Squeeze-and-excite is recognised by its place in a list, which loses some: here all are found, except in the
+  official DeepNets-1M files, whose stored graphs are given as they are (space/official.py).
 """
 
 import reprlib
