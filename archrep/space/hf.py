@@ -37,7 +37,7 @@ def transformers_networks(space: str, rest: str) -> Iterable[Architecture]:
         try:
             return library.AutoModel.from_config(config)
         except Exception as error:
-            raise CaptureError(f"{space}:{rest}: the library cannot build it ({first_line(error)}).") from error
+            raise CaptureError(f"The library cannot build it ({first_line(error)}).") from error
 
     def graph(vocabulary: str) -> ArchGraph:
         with torch.device("meta"), torch.random.fork_rng(devices=[]):
