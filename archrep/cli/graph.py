@@ -35,12 +35,10 @@ def graph(
         if out.suffix not in SUFFIXES:
             raise ArchrepError(f"{out}: no such format. Give --out a name that ends in {', '.join(SUFFIXES)}.")
         refuse_existing(out, force)
-    selected = options.select([spec], 2)
-    if len(selected) > 1:
-        raise ArchrepError(f"{spec} names several architectures; graph takes one, such as {selected[0].id}.")
-    summary = _summarize(selected[0])
+    architecture = options.select_one(spec, "graph")
+    summary = _summarize(architecture)
     if out is not None:
-        _write(selected[0], summary, out, force)
+        _write(architecture, summary, out, force)
         summary["out"] = str(out)
     if json:
         print(to_json(summary))

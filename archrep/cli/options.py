@@ -61,3 +61,17 @@ def select(archs: list[str], limit: int | None) -> list:
     if not selected:
         raise ArchrepError(f"No architectures: {', '.join(archs)} name none.")
     return selected
+
+
+def select_one(arch: str, command: str):
+    """The one architecture that a spec names.
+
+    Raises:
+        ArchrepError: if it names none, or several.
+    """
+    from archrep.errors import ArchrepError
+
+    selected = select([arch], 2)
+    if len(selected) > 1:
+        raise ArchrepError(f"{arch} names several architectures; {command} takes one, such as {selected[0].id}.")
+    return selected[0]

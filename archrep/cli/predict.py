@@ -37,10 +37,7 @@ def predict(
     refuse_existing(out, force)
     checkpoint = checkpoint or shipped(CHECKPOINT)
     ghn = GHN.load(checkpoint).to(options.torch_device(device, threads))
-    selected = options.select([arch], 2)
-    if len(selected) > 1:
-        raise ArchrepError(f"{arch} names several architectures; predict takes one, such as {selected[0].id}.")
-    architecture = selected[0]
+    architecture = options.select_one(arch, "predict")
     with seeded(seed):
         network = architecture.build()
     graph = architecture.graph_in(ghn.config.vocabulary)

@@ -7,7 +7,6 @@ CONFIG is a configuration class (`transformers:BertConfig`), a model type (`tran
 import json
 from collections.abc import Iterable
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,7 +18,7 @@ from archrep.errors import ArchrepError, CaptureError, first_line, lookup
 from archrep.graph.archgraph import ArchGraph
 from archrep.graph.capture import capture
 from archrep.space.architecture import Architecture
-from archrep.space.zoo import import_torchvision
+from archrep.space.zoo import import_extra, import_torchvision
 
 TOKENS = 16
 
@@ -55,14 +54,7 @@ def import_transformers() -> ModuleType:
     """
     with suppress(ArchrepError):  # it does without, but a broken torchvision would break its models
         import_torchvision()
-    try:
-        return import_module("transformers")
-    except ModuleNotFoundError as error:
-        if error.name != "transformers":
-            raise
-        raise ArchrepError(
-            "The space 'transformers' needs the package transformers. Install it: pip install 'archrep[text]'"
-        ) from error
+    return import_extra("transformers", "text")
 
 
 def _config(library: ModuleType, name: str) -> Any:

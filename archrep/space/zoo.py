@@ -81,13 +81,22 @@ def import_timm() -> ModuleType:
         ArchrepError: if timm or torchvision is not installed.
     """
     import_torchvision()  # timm imports it, and it may need help
+    return import_extra("timm", "vision")
+
+
+def import_extra(package: str, extra: str) -> ModuleType:
+    """A package that an extra of archrep installs; a space of the same name needs it.
+
+    Raises:
+        ArchrepError: if it is not installed.
+    """
     try:
-        return import_module("timm")
+        return import_module(package)
     except ModuleNotFoundError as error:
-        if error.name != "timm":
+        if (error.name or "").split(".")[0] != package:
             raise
         raise ArchrepError(
-            "The space 'timm' needs the package timm. Install it: pip install 'archrep[vision]'"
+            f"The space {package!r} needs the package {package}. Install it: pip install 'archrep[{extra}]'"
         ) from error
 
 
@@ -137,17 +146,11 @@ def import_torchvision() -> ModuleType:
         ArchrepError: if torchvision is not installed.
     """
     try:
-        return import_module("torchvision.models")
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != "torchvision":
-            raise
-        raise ArchrepError(
-            "The space 'torchvision' needs the package torchvision. Install it: pip install 'archrep[vision]'"
-        ) from error
+        import_extra("torchvision", "vision")
     except RuntimeError as error:
         if "operator torchvision::nms does not exist" not in str(error):
             raise
-    _declare_operators()
+        _declare_operators()
     return import_module("torchvision.models")
 
 
