@@ -1,7 +1,7 @@
 """The gated graph network without gradients on a CPU: node after node, in machine code.
 
-A node costs about 3 µs on one core, less than one operation of torch, so there is nothing to gain from
-batching. Every node sends one message per sweep, whatever the number of its edges. The graphs of a batch
+A node costs a few µs on one core (`python -m benchmarks.speed`), about one operation of torch, so there is
+nothing to gain from batching. Every node sends one message per sweep, whatever the number of its edges. The graphs of a batch
 are shared out over torch's number of threads.
 """
 

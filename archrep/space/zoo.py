@@ -121,8 +121,10 @@ def _without_weights(spec: str, space: str, build: Callable[[], nn.Module], shap
             try:
                 with _WithoutWeights():
                     network = build()
-            except (RuntimeError, NotImplementedError):  # the constructor runs a part of the network
-                network = build()
+            except (RuntimeError, NotImplementedError) as error:
+                if "meta" not in str(error).lower():
+                    raise
+                network = build()  # its constructor runs a part of it on real tensors: hybrid transformers of timm
         return capture(network, shape, vocabulary=vocabulary)
 
     return Architecture(spec, space, "", graph, build, shape)

@@ -190,3 +190,15 @@ def test_transformers(tmp_path):
     ):
         with pytest.raises(ArchrepError, match=message):
             archrep.architectures(f"transformers:{name}")
+
+
+def test_constructors_that_run_a_part_of_the_network():
+    hybrid = one("timm:vit_tiny_r_s16_p8_224").graph
+    assert hybrid.unused == ()
+    assert hybrid.primitives.count("msa") == 12
+
+    def broken():
+        raise RuntimeError("no such width")
+
+    with pytest.raises(RuntimeError, match="no such width"):
+        _ = zoo._without_weights("timm:broken", "timm", broken, (3, 32, 32)).graph
