@@ -1,8 +1,8 @@
 """The gated graph network without gradients on a CPU: node after node, in machine code.
 
 A node costs a few µs on one core (`python -m benchmarks.speed`), about one operation of torch, so there is
-nothing to gain from batching. Every node sends one message per sweep, whatever the number of its edges. The graphs of a batch
-are shared out over torch's number of threads.
+nothing to gain from batching. Every node sends one message per sweep, whatever the number of its edges. The
+graphs of a batch are shared out over torch's number of threads.
 """
 
 import math
