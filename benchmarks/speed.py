@@ -23,7 +23,7 @@ from archrep.ghn import kernel
 from archrep.space.deepnets import DeepNetConfig, Emitter, make_plan, sample
 from archrep.space.resnet import resnet50
 from archrep.train.config import PRESETS
-from archrep.train.loop import Trainer, draw_meta_batch
+from archrep.train.loop import Trainer
 from benchmarks.oracle import sequential_states
 
 PROJECT = Path(__file__).parents[1]
@@ -175,15 +175,14 @@ def prediction_growth(ghn: GHN, clock: Clock) -> Iterator[Row]:
 def training(clock: Clock) -> Iterator[Row]:
     """One step of the small preset, broken down."""
     trainer = Trainer(PRESETS["ghn2-cifar10-small"], load_images("digits").train, clock.device)
-    drawn = draw_meta_batch(trainer.config, 0)
-    graphs = [a.graph for a in drawn]
+    graphs = [a.graph for a in trainer.meta_batches[0]]
 
     def backward() -> None:
         predicted = [v for values in trainer.ghn.predict_many(graphs) for v in values.values()]
         torch.autograd.backward(predicted, [torch.ones_like(v) for v in predicted])
 
     def draw() -> list[ArchGraph]:
-        return [a.graph for a in draw_meta_batch(trainer.config, 0)]
+        return [a.graph for a in trainer.meta_batches[0]]
 
     names = ("draw the architectures, with graphs", "GHN forward", "GHN forward and backward", "whole step")
     parts = clock.times(draw, lambda: trainer.ghn.predict_many(graphs), backward, trainer.advance, repeats=5)

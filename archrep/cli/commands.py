@@ -9,11 +9,14 @@ from archrep.cli.map import map_embeddings
 from archrep.cli.measure import measure
 from archrep.cli.predict import convert, predict
 from archrep.cli.probe import probe
+from archrep.cli.sample import info, sample
 from archrep.cli.train import evaluate, train
 
 ALL: dict[str, Callable[..., None]] = {
     "list": list_spaces,
     "graph": graph,
+    "sample": sample,
+    "info": info,
     "embed": embed,
     "probe": probe,
     "map": map_embeddings,

@@ -16,6 +16,9 @@ def train(
         str | None, typer.Option(help="ghn2-cifar10 (the paper) or ghn2-cifar10-small (CPU, the default).")
     ] = None,
     data: Annotated[str | None, options.DATA] = None,
+    archs: Annotated[
+        str | None, typer.Option(help="DeepNets split to train on, such as deepnets:DIR; default: the preset's.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the new run.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
@@ -44,7 +47,7 @@ def train(
 
     if (out is None) == (resume is None):
         raise ArchrepError("Give either --out FOLDER for a new run or --resume FOLDER to continue one.")
-    sizes = {"steps": steps, "meta_batch": meta_batch, "images": images, "lr": lr}
+    sizes = {"steps": steps, "meta_batch": meta_batch, "images": images, "lr": lr, "archs": archs}
     sizes |= {"val_every": val_every, "save_every": save_every, "seed": seed}
     changes: dict[str, Any] = {name: value for name, value in sizes.items() if value is not None}
     where = options.torch_device(device, None)

@@ -45,6 +45,47 @@ def build_graph(
     Raises:
         CaptureError: if the output does not depend on the input.
     """
+    nodes = wire(ops, output, vocabulary)
+    kept = [ops[i] for i in nodes.inputs]
+    used = {name for op in kept for name in op.params}
+    graph = ArchGraph()
+    graph.num_nodes = len(kept)
+    with torch.device("cpu"):  # whatever device the caller has set
+        graph.primitive = torch.tensor(nodes.primitive)  # (N,)
+        graph.shape = torch.tensor([as_4d(op.shape) for op in kept])  # (N, 4)
+        graph.edge_index = torch.tensor(nodes.edges, dtype=torch.int64).reshape(-1, 2).t().contiguous()  # (2, E)
+    names = VOCABULARIES[vocabulary]
+    graph.vocabulary = vocabulary
+    graph.kinds = [op.primitive or names[i] for i, op in zip(nodes.primitive, kept, strict=True)]
+    graph.param_names = [op.params[0] if op.params else None for op in kept]
+    graph.parameters = [op.params for op in kept]
+    graph.parameter_shapes = [tuple(tuple(param_shapes[name]) for name in op.params) for op in kept]
+    graph.tied = {}
+    graph.unused = tuple(name for name in param_shapes if name not in used)
+    return graph
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The operations that are nodes of a graph, in its order.
+
+    Attributes:
+        inputs: position of the operation → positions of those that its node is joined to.
+        primitive: index into the vocabulary, per node.
+    """
+
+    inputs: Mapping[int, set[int]]
+    primitive: list[int]
+
+    @property
+    def edges(self) -> list[tuple[int, int]]:
+        """Pairs u → v of nodes, sorted by v, then u."""
+        node = {i: n for n, i in enumerate(self.inputs)}
+        return [(node[u], node[v]) for v, before in self.inputs.items() for u in sorted(before)]
+
+
+def wire(ops: Sequence[Op], output: int, vocabulary: str = "released") -> Nodes:
+    """Which operations are nodes, and how they are joined; arguments and errors are those of `build_graph`."""
     alive = _ancestors(ops, output)
     if 0 not in alive:
         raise CaptureError("The network's output does not depend on its input: no path joins them.")
@@ -56,25 +97,7 @@ def build_graph(
     # Sums before concatenations, as in the released graphs: a sum of x and concat(x) keeps its node.
     inputs = _contract(inputs, lambda i, before: primitive[i] == "sum" and len(before) < 2)
     inputs = _contract(inputs, lambda i, before: primitive[i] == "concat" and len(before) < 2)
-
-    position = {i: n for n, i in enumerate(inputs)}  # dicts keep order: still topological
-    edges = [(position[u], position[v]) for v, before in inputs.items() for u in sorted(before)]
-    kept = [ops[i] for i in inputs]
-    used = {name for op in kept for name in op.params}
-    graph = ArchGraph()
-    graph.num_nodes = len(kept)
-    with torch.device("cpu"):  # whatever device the caller has set
-        graph.primitive = torch.tensor([names.index(primitive[i] or "") for i in inputs])  # (N,)
-        graph.shape = torch.tensor([as_4d(op.shape) for op in kept])  # (N, 4)
-        graph.edge_index = torch.tensor(edges, dtype=torch.int64).reshape(-1, 2).t().contiguous()  # (2, E)
-    graph.vocabulary = vocabulary
-    graph.kinds = [op.primitive or primitive[i] or "" for i, op in zip(inputs, kept, strict=True)]
-    graph.param_names = [op.params[0] if op.params else None for op in kept]
-    graph.parameters = [op.params for op in kept]
-    graph.parameter_shapes = [tuple(tuple(param_shapes[name]) for name in op.params) for op in kept]
-    graph.tied = {}
-    graph.unused = tuple(name for name in param_shapes if name not in used)
-    return graph
+    return Nodes(inputs, [names.index(primitive[i] or "") for i in inputs])
 
 
 def as_4d(shape: Shape) -> tuple[int, int, int, int]:
@@ -110,7 +133,7 @@ def _contract(inputs: dict[int, set[int]], drop: Callable[[int, set[int]], bool]
     kept: dict[int, set[int]] = {}
     stands_for: dict[int, set[int]] = {}
     for i, direct in inputs.items():
-        before = set().union(*(stands_for[j] for j in direct))
+        before = stands_for[next(iter(direct))] if len(direct) == 1 else set().union(*(stands_for[j] for j in direct))
         if drop(i, before):
             stands_for[i] = before
         else:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from archrep.errors import lookup
 from archrep.space.deepnets import LIMITS
-from archrep.space.specs import SPACES
+from archrep.space.specs import SPACES, split_sizes
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,7 @@ class About:
     size: int | None = None
 
 
-SPLITS = {preset: {name: limits.size for name, limits in splits.items()} for preset, splits in LIMITS.items()}
-SPLITS["deepnets"]["predefined"] = 2
+SPLITS = {preset: split_sizes(preset) for preset in LIMITS}
 
 ABOUT: dict[str, About] = {
     "deepnets": About("…:SPLIT[:i|:i-j]", "DeepNets-1M at the paper's size", sum(SPLITS["deepnets"].values())),

@@ -1,5 +1,6 @@
 """Architecture specs: one string names one architecture, or a range of them (design: architecture specs)."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain
@@ -7,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from archrep.errors import ArchrepError, CaptureError, first_line, lookup, unknown
+from archrep.errors import ArchrepError, CaptureError, first_line, unknown
 from archrep.graph.archgraph import ArchGraph
 from archrep.graph.capture import capture
 from archrep.space.architecture import Architecture
-from archrep.space.deepnets import LIMITS, VIT, DeepNet, DeepNetConfig, Emitter, make_plan, sample
+from archrep.space.deepnets import LIMITS, VIT, Generated, Split, Store, deepnet_of
 from archrep.space.hf import transformers_networks
 from archrep.space.nasbench101 import nasbench101
 from archrep.space.nasbench201 import nasbench201
@@ -80,34 +81,57 @@ def _column_arch(path: Path) -> list[str]:
 
 
 def _deepnets(preset: str, rest: str) -> Iterator[Architecture]:
-    split, _, span = rest.partition(":")
+    if preset == "deepnets" and re.match("predefined(:|$)", rest):
+        return map(predefined, indices(rest[11:], 2, "deepnets:predefined"))
+    split, chosen = _split(preset, rest)
+    return map(split.architecture, chosen)
+
+
+def _split(preset: str, rest: str) -> tuple[Split, range]:
+    """The split that a spec names, which may be a folder that `archrep sample` wrote, and the indices in it."""
+    name, _, span = rest.partition(":")
+    if name in LIMITS[preset]:
+        split: Split = Generated(preset, name)
+        return split, indices(span, len(split), f"{preset}:{name}")
+    folder, _, span = rest.rpartition(":")  # the folder itself may hold colons
+    if Path(rest).exists() or not re.fullmatch(r"\d+(-\d+)?", span):
+        folder, span = rest, ""
+    if not Path(folder).is_dir():
+        raise unknown(
+            f"split of {preset}", name, split_sizes(preset), " A folder that `archrep sample` wrote is one, too."
+        )
+    split = Store(folder)
+    if split.space != preset:
+        raise ArchrepError(f"{folder} holds {split.request}: its spec is {split.space}:{rest}.")
+    return split, indices(span, len(split), f"{preset}:{folder}")
+
+
+def split_of(spec: str) -> tuple[Split, range]:
+    """The DeepNets split that a spec names, and the indices it chooses.
+
+    Raises:
+        ArchrepError: if the spec names no DeepNets split, or none that can be read.
+    """
+    space, _, rest = spec.partition(":")
+    if space == "deepnets-official":
+        return official_split(space, rest)
+    if space not in LIMITS:
+        raise unknown("DeepNets space", space, [*LIMITS, "deepnets-official"])
+    if re.match("predefined(:|$)", rest):
+        raise ArchrepError(f"{spec}: these networks have no genotypes; `archrep.architectures` gives them.")
+    return _split(space, rest)
+
+
+def split_sizes(preset: str) -> dict[str, int]:
+    """Number of architectures in every split of a DeepNets preset."""
     sizes = {name: drawn_from.size for name, drawn_from in LIMITS[preset].items()}
-    if preset == "deepnets":
-        sizes["predefined"] = 2
-    chosen = indices(span, lookup(sizes, split, f"split of {preset}"), f"{preset}:{split}")
-    return (predefined(i) if split == "predefined" else deepnet(preset, split, i) for i in chosen)
-
-
-def deepnet(preset: str, split: str, index: int) -> Architecture:
-    """Architecture `index` of a DeepNets split."""
-    return deepnet_of(sample(preset, split, index), preset, split, index)
-
-
-def deepnet_of(config: DeepNetConfig, preset: str, split: str, index: int) -> Architecture:
-    """The architecture of a configuration: that of `index`, or a variant with other channels."""
-    return Architecture(
-        id=f"{preset}:{split}:{index}",
-        space=preset,
-        split=split,
-        make_graph=lambda vocabulary: Emitter(make_plan(config)).graph(vocabulary),
-        make_network=lambda: DeepNet(config),
-    )
+    return sizes | {"predefined": 2} if preset == "deepnets" else sizes
 
 
 def predefined(index: int) -> Architecture:
     """Of the paper's split "predefined": 0 is ResNet-50 in its CIFAR-10 form, 1 a ViT."""
     if index == 1:
-        return deepnet_of(VIT, "deepnets", "predefined", 1)
+        return deepnet_of(VIT, "deepnets:predefined:1", "deepnets", "predefined")
     make = partial(resnet50, num_classes=10, cifar10=True)
 
     def graph(vocabulary: str) -> ArchGraph:

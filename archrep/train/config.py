@@ -12,7 +12,8 @@ class TrainConfig:
 
     Attributes:
         ghn: the hypernetwork.
-        space: DeepNets preset whose train split is sampled; its val split selects the best checkpoint.
+        space: DeepNets preset; its val split selects the best checkpoint.
+        archs: spec of the split to train on, such as `deepnets:DIR`; None: the preset's train split.
         steps: optimiser steps. meta_batch: architectures per step. images: images per step.
         lr: peak learning rate of Adam. weight_decay: L2 term of Adam. clip: largest norm of the gradient.
         schedule: "step" (×0.1 at 2/3 and 5/6 of the steps) or "cosine", after `warmup` steps of linear rise.
@@ -24,6 +25,7 @@ class TrainConfig:
 
     ghn: GHNConfig = field(default_factory=GHNConfig)
     space: str = "deepnets"
+    archs: str | None = None
     steps: int = 300 * 703
     meta_batch: int = 8
     images: int = 64

@@ -15,10 +15,11 @@ from archrep.data.images import Images
 from archrep.ghn.model import GHN
 from archrep.seeding import seeded
 from archrep.space.architecture import Architecture
-from archrep.space.deepnets import Stream, limits, redraw_width, sample
-from archrep.space.specs import deepnet_of
+from archrep.space.deepnets import Stream
+from archrep.space.specs import split_of
 from archrep.train.config import TrainConfig
 from archrep.train.functional import run, skeleton
+from archrep.train.meta_batches import MetaBatches
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,14 @@ class Trainer:
         self.config, self.images, self.device = config, images, device
         self.ghn = GHN.untrained(config.ghn, config.seed).to(device).train()
         self.optimizer = torch.optim.Adam(self.ghn.parameters(), config.lr, weight_decay=config.weight_decay)
+        self.meta_batches = meta_batches(config)
         self.step = 0
 
     def advance(self) -> StepResult:
         """One optimiser step."""
         config = self.config
         x, y = (t.to(self.device) for t in self.images.batch(*self._image_batch()))
-        architectures = draw_meta_batch(config, self.step)
+        architectures = self.meta_batches[self.step]
         predicted = self.ghn.predict_many([a.graph_in(config.ghn.vocabulary) for a in architectures])
         leaves: list[dict[str, Tensor]] = []
         results = []
@@ -129,21 +131,18 @@ def _forward_backward(
     return leaves, (float(loss.detach()), 100 * float(accuracy))
 
 
-def draw_meta_batch(config: TrainConfig, step: int) -> list[Architecture]:
-    """Architectures of a step: drawn from the train split, channels and fc_dim anew at every visit."""
-    size = limits(config.space, "train").size
-    stream = Stream("archrep", "train", config.seed, step)
-    while True:
-        drawn = [_visit(config.space, stream.between(0, size - 1), stream) for _ in range(config.meta_batch)]
-        if (
-            sum(len(a.graph_in(config.ghn.vocabulary).primitive) for a in drawn) <= config.max_nodes
-            or config.meta_batch == 1
-        ):
-            return drawn
-
-
-def _visit(space: str, index: int, stream: Stream) -> Architecture:
-    return deepnet_of(redraw_width(sample(space, "train", index), space, stream), space, "train", index)
+def meta_batches(config: TrainConfig) -> MetaBatches:
+    """The architectures of every step of a run."""
+    split, chosen = split_of(config.archs or f"{config.space}:train")
+    return MetaBatches(
+        split,
+        chosen,
+        steps=config.steps,
+        meta_batch=config.meta_batch,
+        max_nodes=config.max_nodes,
+        vocabulary=config.ghn.vocabulary,
+        seed=config.seed,
+    )
 
 
 def _seed(*parts: int) -> int:

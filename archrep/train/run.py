@@ -20,7 +20,7 @@ from archrep.data.images import ImageSet
 from archrep.errors import ArchrepError, first_line
 from archrep.files import atomic, provenance, to_json
 from archrep.ghn.config import GHNConfig
-from archrep.space.specs import deepnet
+from archrep.space.deepnets import Generated
 from archrep.train.config import TrainConfig
 from archrep.train.evaluate import evaluate
 from archrep.train.loop import StepResult, Trainer, steps
@@ -84,7 +84,7 @@ def continue_run(
             left_by_a_kill.unlink()
     best, seconds, recent = _load_state(folder / STATE, trainer)
     _truncate_metrics(folder / METRICS, trainer.step)
-    val_archs = [deepnet(config.space, "val", i) for i in range(config.val_archs)]
+    val_archs = [*map(Generated(config.space, "val").architecture, range(config.val_archs))]
     val_images = images.val.subset(config.val_images)
     began = saved = time.monotonic()
     for result in steps(trainer):

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from archrep import GHN, architectures
-from archrep.space.deepnets import DeepNetConfig, Genotype
-from archrep.space.specs import deepnet_of
+from archrep.space.deepnets import DeepNetConfig, Genotype, deepnet_of
 from archrep.train.functional import run, use_batch_statistics
 
 DARTS = Genotype(  # the cell of arXiv:1806.09055, figures 4 and 5
@@ -37,7 +36,7 @@ NETWORKS = [
 def architecture(key, shared):
     """The architecture of a recording."""
     if key == "deepnets:DARTS":
-        return deepnet_of(DeepNetConfig(DARTS, n_cells=14, channels=36), "deepnets", "predefined", 2)
+        return deepnet_of(DeepNetConfig(DARTS, n_cells=14, channels=36), "DARTS", "deepnets", "predefined")
     if key == "deepnets:ViT":
         spec = "deepnets:predefined:1"
     elif key.startswith("torchvision"):

@@ -20,7 +20,7 @@ def test_names_never_change():
 
 NAMES = {
     "deepnets-small": (5, 8, 192, ("skip_connect", 1)),
-    "deepnets": (10, 48, 192, ("none", 0)),
+    "deepnets": (14, 64, 64, ("conv_7x7", 1)),
 }
 
 

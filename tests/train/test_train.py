@@ -16,7 +16,7 @@ from archrep.errors import ArchrepError
 from archrep.train import PRESETS, TrainConfig, evaluate
 from archrep.train.evaluate import summarize
 from archrep.train.functional import run, skeleton
-from archrep.train.loop import Trainer, draw_meta_batch
+from archrep.train.loop import Trainer, meta_batches
 from archrep.train.run import continue_run, create
 
 TINY = dataclasses.replace(
@@ -61,20 +61,12 @@ def test_bad_configuration():
         TrainConfig(schedule="constant")
 
 
-def test_meta_batches_depend_on_seed_and_step_only():
-    first = [a.id for a in draw_meta_batch(TINY, 5)]
-    torch.manual_seed(9)
-    assert [a.id for a in draw_meta_batch(TINY, 5)] == first
-    assert [a.id for a in draw_meta_batch(TINY, 6)] != first
-    small = dataclasses.replace(TINY, max_nodes=120)
-    assert all(sum(len(a.graph.primitives) for a in draw_meta_batch(small, s)) <= 120 for s in range(4))
-
-
 def test_gradient_is_that_of_the_mean_loss(digits):
     """Backward per architecture, then once through the GHN, equals backward of Eq. 2 in one piece."""
     config = dataclasses.replace(TINY, clip=1e9, seed=1)
     trainer = Trainer(config, digits.train)
-    architectures = [a for s in range(20) for a in draw_meta_batch(config, s) if not has_dropout(a)][:2]
+    drawn = meta_batches(dataclasses.replace(config, steps=20))
+    architectures = [a for step in range(20) for a in drawn[step] if not has_dropout(a)][:2]
     x, y = digits.train.batch(torch.arange(16))
     predicted = trainer.ghn.predict_many([a.graph for a in architectures])
     losses = [
@@ -109,11 +101,11 @@ def test_non_finite_losses_are_skipped_and_counted(digits, monkeypatch):
     assert trainer.step == 1
 
 
-def test_training_fits_one_architecture(digits, monkeypatch):
+def test_training_fits_one_architecture(digits):
     config = dataclasses.replace(TINY, steps=80, meta_batch=1, images=32, warmup=5)
-    fixed = next(a for s in range(50) for a in draw_meta_batch(config, s) if len(a.graph.primitives) < 50)
-    monkeypatch.setattr("archrep.train.loop.draw_meta_batch", lambda config, step: [fixed])
     trainer = Trainer(config, digits.train)
+    fixed = next(a for s in range(50) for a in trainer.meta_batches[s] if len(a.graph.primitives) < 50)
+    trainer.meta_batches = [[fixed]] * 80
     results = [trainer.advance() for _ in range(80)]
     assert sum(r.accuracy for r in results[-10:]) / 10 > 25
     assert sum(r.loss for r in results[-10:]) < 0.95 * sum(r.loss for r in results[:10])

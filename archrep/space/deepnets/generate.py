@@ -1,0 +1,128 @@
+"""Generating a store: shard after shard, in several processes; complete shards stay when it is interrupted."""
+
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from threading import Thread
+
+import torch
+
+from archrep.errors import ArchrepError
+from archrep.files import atomic, provenance, to_json
+from archrep.space.deepnets.sampler import VERSIONS, limits
+from archrep.space.deepnets.shard import FORMAT, Shard, write_shard
+from archrep.space.deepnets.store import STORE, Request, Store, read_request, shard_path
+
+Progress = Callable[[int], None]  # called with the number of architectures that are new on disk
+
+
+def generate(
+    folder: str | Path,
+    space: str,
+    split: str,
+    size: int | None = None,
+    workers: int | None = None,
+    force: bool = False,
+    progress: Progress = lambda count: None,
+) -> Store:
+    """Writes the first `size` architectures of a split into a folder, or completes it.
+
+    What is written does not depend on the number of workers, nor on whether a run was interrupted.
+
+    Args:
+        size: default: the published size of the split; more continue it.
+        workers: processes; default: one per core.
+        force: replaces a store of something else.
+
+    Raises:
+        ArchrepError: if the folder holds something else, a shard in it is damaged, or it cannot be written.
+    """
+    folder = Path(folder)
+    size = limits(space, split).size if size is None else size
+    if size < 1:
+        raise ArchrepError(f"A store holds at least 1 architecture; got {size}.")
+    if workers is not None and workers < 1:
+        raise ArchrepError(f"At least 1 worker is needed; got {workers}.")
+    request = Request(space, split, size, VERSIONS[space])
+    _prepare(folder, request, force)
+    missing = [i for i in range(request.shards) if not _present(folder, request, i)]
+    progress(size - sum(request.contents(i).rows for i in missing))
+    workers = min(workers or len(os.sched_getaffinity(0)), len(missing))
+    if workers > 1:
+        _in_processes(folder, request, missing, workers, progress)
+    else:
+        for shard in missing:
+            progress(_write(folder, request, shard))
+    return Store(folder)
+
+
+def _prepare(folder: Path, request: Request, force: bool) -> None:
+    """Makes the folder hold the description of the request, and nothing of another one."""
+    for left_by_a_kill in (*folder.glob(".store-*.json"), *folder.glob(".shard-*.arrow")):
+        left_by_a_kill.unlink()
+    if folder.is_dir() and any(folder.iterdir()):
+        found = read_request(folder)
+        if found == request:
+            return
+        if not force:
+            raise ArchrepError(
+                f"{folder} holds {found}, not {request}. Choose another --out, or replace it with --force."
+            )
+        for shard in folder.glob("shard-*.arrow"):
+            shard.unlink()
+    elif folder.exists() and not folder.is_dir():
+        raise ArchrepError(f"{folder} is a file; --out names the folder of a store.")
+    with atomic(folder / STORE, force=True) as temporary:
+        record = {"format": FORMAT, **asdict(request), "provenance": provenance()}
+        temporary.write_text(to_json(record), encoding="utf-8")
+
+
+def _present(folder: Path, request: Request, shard: int) -> bool:
+    """Whether a shard is there; it is checked."""
+    path = shard_path(folder, shard)
+    if path.exists():
+        Shard(path, request.contents(shard))
+    return path.exists()
+
+
+def _write(folder: Path, request: Request, shard: int) -> int:
+    contents = request.contents(shard)
+    write_shard(shard_path(folder, shard), contents)
+    return contents.rows
+
+
+def _in_processes(folder: Path, request: Request, shards: list[int], workers: int, progress: Progress) -> None:
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker)
+    running: set[Future[int]] = set()
+    left = list(reversed(shards))
+    try:
+        while left or running:
+            while left and len(running) < 2 * workers:
+                running.add(pool.submit(_write, folder, request, left.pop()))
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                progress(future.result())
+    except BrokenProcessPool as error:
+        raise ArchrepError(
+            f"{folder}: a worker process died (killed, or out of memory). Complete shards are kept; run it again."
+        ) from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt ends it at once, without a traceback
+    torch.set_num_threads(1)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
