@@ -149,7 +149,7 @@ def matrix_products(ghn: GHN, graph: ArchGraph) -> Callable[[], object]:
         return linear(*operands)
 
     states, forward = ghn([graph]), GHN.forward
-    torch.nn.functional.linear, GHN.forward = record, lambda self, graphs: states
+    torch.nn.functional.linear, GHN.forward = record, lambda self, graphs, batch=None: states
     try:
         ghn.predict(graph)
     finally:

@@ -39,28 +39,34 @@ class GatedGNN(nn.Module):
         self.mlp_ve = mlp(hidden, hidden // 2, hidden) if virtual_edges else None
         self.gru = nn.GRUCell(hidden, hidden)
 
-    def forward(self, states: Tensor, graphs: Sequence[ArchGraph]) -> Tensor:
-        """Node states (N, d) of all graphs, one graph after the other, after both sweeps."""
+    def forward(self, states: Tensor, graphs: Sequence[ArchGraph], batch: GraphBatch | None = None) -> Tensor:
+        """Node states (N, d) of all graphs, one graph after the other, after both sweeps.
+
+        Args:
+            states: (N, d) of the encoder.
+            batch: the graphs, collated; given where that was done elsewhere, such as in another process.
+        """
         if kernel.applies(self, states):
             return kernel.propagate(self, states, graphs)
-        batch = GraphBatch.from_graphs(graphs).to(states.device)
-        size, n, _ = batch.adjacency.shape
+        batch = (GraphBatch.from_graphs(graphs) if batch is None else batch).to(states.device)
+        size, n, _ = batch.distance.shape
         padded = states.new_zeros(size * n, states.shape[1]).index_copy(0, batch.position, states)
         padded = padded.view(size, n, -1)  # (B, n, d)
-        outgoing = [batch.adjacency, batch.closeness] if self.virtual_edges else [batch.adjacency]
+        outgoing = [(batch.distance == 1).to(states.dtype)]
+        if self.virtual_edges:
+            outgoing.append(batch.closeness.to(states.dtype))
         padded = self._sweep(padded, outgoing, batch.levels)
         incoming = [edges.transpose(1, 2) for edges in outgoing]
         padded = self._sweep(padded, incoming, batch.levels[::-1])
         return padded.flatten(0, 1)[batch.position]
 
-    def _sweep(self, states: Tensor, edges: list[Tensor], levels: list[Tensor]) -> Tensor:
+    def _sweep(self, states: Tensor, edges: list[Tensor], levels: tuple[Tensor, ...]) -> Tensor:
         """Updates level after level; `edges` are (B, n, n) weights of sender (row) to receiver (column)."""
         size, n, d = states.shape
         rows = torch.arange(size, device=states.device)[:, None]  # (B, 1)
         # Position n is the padding: it reads a zero state, sends nothing, and is cut off at the end.
         states = pad(states, (0, 0, 0, 1))  # (B, n+1, d)
-        weights = torch.stack(edges, dim=2).to(states.dtype)
-        weights = pad(weights, (0, 1, 0, 0, 0, 1))  # (B, n+1, kinds, n+1)
+        weights = pad(torch.stack(edges, dim=2), (0, 1, 0, 0, 0, 1))  # (B, n+1, kinds, n+1)
         message = torch.zeros_like(states)
         updated = []
         for level in levels:  # (B, w)
@@ -86,6 +92,6 @@ class NodeMLP(nn.Module):
         super().__init__()
         self.mlp = mlp(hidden, hidden, hidden)
 
-    def forward(self, states: Tensor, graphs: Sequence[ArchGraph]) -> Tensor:
-        """Node states (N, d)."""
+    def forward(self, states: Tensor, graphs: Sequence[ArchGraph], batch: GraphBatch | None = None) -> Tensor:
+        """Node states (N, d); the edges do not matter."""
         return self.mlp(states)

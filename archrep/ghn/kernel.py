@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from archrep.graph.archgraph import MAX_DISTANCE, ArchGraph
-from archrep.graph.distance import COMPILES, compiled, fill_distances
+from archrep.graph.archgraph import ArchGraph
+from archrep.graph.distance import COMPILES, TOO_FAR, compiled, fill_distances
 
 if TYPE_CHECKING:
     from archrep.ghn.gnn import GatedGNN
@@ -44,7 +44,8 @@ def propagate(gnn: "GatedGNN", states: Tensor, graphs: Sequence[ArchGraph]) -> T
     parts = np.split(result, np.cumsum([len(g.primitive) for g in graphs])[:-1])
 
     def update(i: int) -> None:
-        _sweeps(parts[i], graphs[i].edge_index.cpu().numpy(), near, far, gates, gnn.virtual_edges)
+        edges = _array(graphs[i].edge_index.cpu())  # other layouts would be compiled anew, and round otherwise
+        _sweeps(parts[i], edges, near, far, gates, gnn.virtual_edges)
 
     threads = min(torch.get_num_threads(), len(graphs))
     if threads == 1:
@@ -102,13 +103,14 @@ def _sweeps(states, edges, near, far, gates, virtual_edges):
 @compiled
 def _closeness(edges, n):
     """(n, n) float32, symmetric: 1/distance of nodes that a path of at most 50 edges joins, else 0."""
-    distance = np.empty((n, n), np.float32)
-    fill_distances(edges, distance)
-    for v in range(n):
-        for u in range(v):
-            near = distance[v, u] <= MAX_DISTANCE
-            distance[v, u] = distance[u, v] = ONE / distance[v, u] if near else ZERO
-    return distance
+    distance = np.empty((n, n), np.uint8)
+    fill_distances(edges, n, TOO_FAR, distance)
+    closeness = np.zeros((n, n), np.float32)
+    for u in range(n):
+        for v in range(u + 1, n):
+            if distance[u, v] > 0:
+                closeness[u, v] = closeness[v, u] = ONE / np.float32(distance[u, v])
+    return closeness
 
 
 @compiled

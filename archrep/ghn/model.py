@@ -1,7 +1,7 @@
 """The graph hypernetwork: encoder → graph network → decoder (paper § 4; GHN-1: arXiv:1810.05749)."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from math import prod
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.data import Batch
 
 from archrep.errors import ArchrepError
 from archrep.ghn.config import GHNConfig
@@ -16,7 +17,7 @@ from archrep.ghn.decoder import TensorDecoder, VectorDecoder, bounded_bias, boun
 from archrep.ghn.encoder import NodeEncoder
 from archrep.ghn.gnn import GatedGNN, NodeMLP
 from archrep.graph.archgraph import ArchGraph, Shape
-from archrep.graph.batch import batches
+from archrep.graph.batch import GraphBatch, batches, graphs_of
 from archrep.graph.build import as_4d
 from archrep.graph.primitives import VOCABULARIES
 from archrep.seeding import seeded
@@ -72,8 +73,17 @@ class GHN(nn.Module):
 
         save_ghn(self, Path(path), force)
 
-    def forward(self, graphs: Sequence[ArchGraph]) -> Tensor:
-        """Final node states (N, d) of all graphs, one graph after the other, in their order of nodes."""
+    def forward(self, graphs: Iterable[ArchGraph] | Batch, batch: GraphBatch | None = None) -> Tensor:
+        """Final node states (N, d) of all graphs, one graph after the other, in their order of nodes.
+
+        Args:
+            graphs: a list, or a torch_geometric batch of them.
+            batch: `GraphBatch.from_graphs(graphs)` where it exists already; changes no result.
+
+        Raises:
+            ArchrepError: if a graph has another vocabulary than the GHN.
+        """
+        graphs = graphs_of(graphs)
         other = next((g.vocabulary for g in graphs if g.vocabulary != self.config.vocabulary), None)
         if other:
             raise ArchrepError(
@@ -82,7 +92,7 @@ class GHN(nn.Module):
             )
         primitive = torch.cat([graph.primitive for graph in graphs]).to(self.device)
         shape = torch.cat([graph.shape for graph in graphs]).to(self.device)
-        return self.norm(self.gnn(self.encoder(primitive, shape), graphs))
+        return self.norm(self.gnn(self.encoder(primitive, shape), graphs, batch))
 
     @property
     def device(self) -> torch.device:
@@ -95,19 +105,20 @@ class GHN(nn.Module):
         return self([graph])
 
     @torch.no_grad()
-    def embed(self, graphs: Iterable[ArchGraph], batch_size: int = 64) -> Tensor:
+    def embed(self, graphs: Iterable[ArchGraph] | Batch, batch_size: int = 64) -> Tensor:
         """Embeddings (B, d) float32 on the CPU: mean over the final node states (paper § 5.2).
 
         Args:
-            graphs: any number of graphs; memory does not grow with it, but for the result.
+            graphs: any number of graphs, or a torch_geometric batch of them; memory does not grow with their number,
+                but for the result.
             batch_size: graphs that are embedded together, at most; changes no result.
 
         Raises:
             ArchrepError: if there are no graphs, or the batch size is not positive.
         """
-        if isinstance(graphs, ArchGraph):
+        if isinstance(graphs, ArchGraph) and not isinstance(graphs, Batch):
             raise ArchrepError("embed takes a list of graphs; for one graph, write ghn.embed([graph]).")
-        graphs = list(graphs)
+        graphs = graphs_of(graphs)
         if not graphs:
             raise ArchrepError("No graphs to embed: give at least one architecture.")
         if batch_size < 1:
@@ -129,12 +140,15 @@ class GHN(nn.Module):
         """
         return {name: _with_own_memory(value) for name, value in self.predict_many([graph])[0].items()}
 
-    def predict_many(self, graphs: Sequence[ArchGraph]) -> list[dict[str, Tensor]]:
+    def predict_many(
+        self, graphs: Iterable[ArchGraph] | Batch, batch: GraphBatch | None = None
+    ) -> list[dict[str, Tensor]]:
         """Predicted parameters of several architectures, with gradients; tensors may share memory.
 
-        Parameters of like shape are decoded together, in all architectures.
+        Parameters of like shape are decoded together, in all architectures. Arguments as of `forward`.
         """
-        states = self(graphs)
+        graphs = graphs_of(graphs)
+        states = self(graphs, batch)
         groups: dict[tuple[str, Shape], list[_Parameter]] = defaultdict(list)
         first = 0
         for b, graph in enumerate(graphs):

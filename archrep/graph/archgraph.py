@@ -9,12 +9,10 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from archrep.graph.distance import shortest_distances
+from archrep.graph.distance import MAX_DISTANCE, longest_paths, shortest_distances
 from archrep.graph.primitives import VOCABULARIES
 
 Shape = tuple[int, ...]
-
-MAX_DISTANCE = 50  # cut-off of virtual edges, paper § 4.2
 
 
 class ArchGraph(Data):
@@ -81,13 +79,15 @@ class ArchGraph(Data):
     @property
     def distance_matrix(self) -> np.ndarray:
         """(N, N) int16 shortest-path lengths from row to column; 0 where there is no path."""
-        distance = shortest_distances(self.edge_index.cpu().numpy(), len(self.primitive)).T
-        return np.where(np.isfinite(distance), distance, 0).astype(np.int16)
+        return shortest_distances(self.edge_index.cpu().numpy(), len(self.primitive))
 
     @property
     def virtual_edges(self) -> Tensor:
         """(2, V) int64: node pairs at shortest-path distance 2 … 50 (paper § 4.2, Eq. 4)."""
-        return torch.from_numpy(np.stack(np.nonzero(_is_virtual(self.distance_matrix))))
+        distance = self.distance_matrix
+        pair = np.flatnonzero(_is_virtual(distance))
+        source = pair // len(distance)  # np.nonzero takes three times as long
+        return torch.from_numpy(np.stack([source, pair - source * len(distance)]))
 
     @property
     def distances(self) -> Tensor:
@@ -99,16 +99,10 @@ class ArchGraph(Data):
         """Applies a function to the tensors; names and shapes stay the tuples that they are."""
         return super().apply(func, *(args or ("primitive", "shape", "edge_index")))
 
-    def __cat_dim__(self, key: str, value: object, *args: object) -> int:
-        return 1 if key == "edge_index" else 0
-
     @property
     def levels(self) -> np.ndarray:
         """(N,) int64: longest-path depth of every node; an edge always goes to a higher level."""
-        level = np.zeros(len(self.primitive), dtype=np.int64)
-        for u, v in self.edge_index.t().tolist():  # sorted by v, and u < v
-            level[v] = max(level[v], level[u] + 1)
-        return level
+        return longest_paths(self.edge_index.cpu().numpy(), len(self.primitive))
 
     def hash(self, shapes: bool = True) -> str:
         """Digest of the isomorphism class: equal graphs have equal hashes, names are ignored.

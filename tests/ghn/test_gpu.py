@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from torch_geometric.data import Batch
 
 from archrep import GHN
+from archrep.graph.batch import GraphBatch
 
 pytestmark = pytest.mark.gpu
 
@@ -30,3 +32,24 @@ def test_gradients(small, ghns):
         if parameter.grad is not None:
             gap = (gpu[name].grad.cpu() - parameter.grad).norm()
             assert gap <= 1e-3 * parameter.grad.norm() + 1e-7, name
+
+
+def test_a_batch_collated_before_in_pinned_memory(small, ghns):
+    graphs = [a.graph for a in small[:4]]
+    batch = GraphBatch.from_graphs(graphs).pin_memory()
+    assert batch.distance.is_pinned()
+    expected = ghns[1].predict_many(graphs)
+    for prepared in (batch, batch.to("cuda")):
+        for values, others in zip(ghns[1].predict_many(graphs, prepared), expected, strict=True):
+            for name, value in values.items():
+                torch.testing.assert_close(value, others[name], rtol=1e-4, atol=1e-6)
+
+
+def test_a_torch_geometric_batch(small, ghns):
+    graphs = [a.graph for a in small]
+    batch = Batch.from_data_list(graphs)
+    expected = ghns[0].embed(graphs)
+    for given in (batch, batch.to("cuda")):
+        assert (ghns[1].embed(given) - expected).abs().max() <= 1e-4
+    closeness = GraphBatch.from_graphs(batch.to("cuda")).to("cuda").closeness
+    assert torch.equal(closeness.cpu(), GraphBatch.from_graphs(graphs).closeness)
