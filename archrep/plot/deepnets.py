@@ -31,7 +31,8 @@ def draw_statistics(rows: Sequence[dict[str, Any]]) -> tuple[Figure, pd.DataFram
     labels = [f"{row['split']}\nn = {_count(row['architectures'])}" for row in rows]
     with house_style():
         figure = Figure(figsize=(13, 1.6 + 0.55 * len(rows) + 4.2), layout="constrained")
-        above, below = list(figure.subfigures(2, height_ratios=(1.2 + 0.55 * len(rows), 4.2)))
+        grid = figure.add_gridspec(2, height_ratios=(1.2 + 0.55 * len(rows), 4.2))
+        above, below = (figure.add_subfigure(grid[i]) for i in range(2))
         for axes, (name, title) in zip(above.subplots(1, len(PANELS)), PANELS.items(), strict=True):
             _draw_sizes(axes, rows, name, labels)
             axes.set_title(title, fontsize=11)

@@ -4,7 +4,8 @@ PATH is a folder or one .hdf5 file. A folder holds `deepnets1m_SPLIT.hdf5`, or t
 release (`deepnets1m_train`, `deepnets1m_search`, and `deepnets1m_eval` with val, test, wide, deep, dense and
 bnfree). Beside every `NAME.hdf5` lies `NAME_meta.json`:
 
-- JSON: {split: {"nets": [record, …]}}, see `DeepNetConfig.from_record`; channels C=32 where a record has none.
+- JSON: {split: {"nets": [record, …]}}, see `DeepNetConfig.from_record`; channels C=32 where a record has none. Of
+  the wide split it holds the channels of test: the released code widens them four times, and so does this.
 - HDF5: split / index / `adj`, (N, N) uint8: shortest-path distances from row to column, 0 where there is no
   path, nodes in a topological order. (`nodes` is not read: the released writer lists the nodes cell by cell, so
   its rows are not those of `adj`, and now and then it gives a node without parameters to another cell.)
@@ -13,15 +14,17 @@ The graph is built from the genotype and held against `adj`. They differ in one 
 recognises squeeze-excite (cse) and attention (msa) by their place in a list of operations and loses some of
 them, for example cse nodes in 77 of 350 recorded networks. The released GHNs were trained on the graphs as they
 are stored, so these are what `deepnets-official` gives: a lost node is contracted, its predecessors and
-successors joined. Which ones are lost follows from `adj` (see `_matching`). Capturing `build()` gives the complete
+successors joined. Which ones are lost follows from `adj` (see `_lost`). Capturing `build()` gives the complete
 graph.
 """
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -29,17 +32,24 @@ from typing import Any
 import numpy as np
 
 from archrep.errors import ArchrepError, first_line, lookup, unknown
-from archrep.graph.archgraph import ArchGraph
+from archrep.graph.build import wire
 from archrep.space.architecture import Architecture
-from archrep.space.deepnets import DeepNet, DeepNetConfig, Emitter, make_plan
+from archrep.space.deepnets import DeepNetConfig, Emitter, Split, make_plan
 from archrep.space.deepnets.plan import Plan
+from archrep.space.deepnets.sampler import WIDER
 from archrep.space.span import indices
 
 EXPECTED = "Expected deepnets-official:PATH:SPLIT, …:SPLIT:i or …:SPLIT:i-j"
 
 
 def official(space: str, rest: str) -> Iterator[Architecture]:
-    """Architectures of the official files.
+    """Architectures of the official files; errors are those of `official_split`."""
+    split, chosen = official_split(space, rest)
+    return map(split.architecture, chosen)
+
+
+def official_split(space: str, rest: str) -> tuple["Official", range]:
+    """The split of the official files that a spec names, and the indices it chooses.
 
     Raises:
         ArchrepError: for a malformed spec, a missing, damaged or foreign file, an unknown split or index.
@@ -47,32 +57,80 @@ def official(space: str, rest: str) -> Iterator[Architecture]:
     match = re.fullmatch(r"(.+?):([^:]+)(?::(\d+(?:-\d+)?))?", rest)  # PATH itself may hold colons
     if not match:
         raise ArchrepError(f"{space}:{rest}: no path and split. {EXPECTED}.")
-    folder, split, span = Path(match[1]), match[2], match[3] or ""
-    file = _find(folder, split)
-    records = _records(file, split)
-    with _opened(file) as groups:
-        size = len(lookup(groups, split, f"split of {file}"))
-    if size != len(records):
-        raise ArchrepError(
-            f"{file}: {size} graphs in split {split}, but {len(records)} records in its JSON; "
-            "copy both files again, they belong together."
-        )
-    chosen = indices(span, size, f"{space}:{folder}:{split}")
-    return (_architecture(f"{space}:{folder}:{split}:{i}", file, split, i, records[i]) for i in chosen)
+    split = Official(match[1], match[2])
+    return split, indices(match[3] or "", len(split), f"{space}:{split.path}:{split.split}")
 
 
-def _architecture(name: str, file: Path, split: str, index: int, record: dict) -> Architecture:
-    try:
-        config = DeepNetConfig.from_record(record)
-    except ArchrepError as error:
-        raise ArchrepError(f"{name}: {error}") from error
-    return Architecture(
-        id=name,
-        space="deepnets-official",
-        split=split,
-        make_graph=lambda vocabulary: _stored_graph(file, split, index, config, vocabulary),
-        make_network=lambda: DeepNet(config),
-    )
+class Official(Split):
+    """A split of the official files, read when asked for.
+
+    Attributes:
+        path: the folder, or the .hdf5 file. file: the .hdf5 file.
+    """
+
+    space = "deepnets-official"
+
+    def __init__(self, path: str | Path, split: str) -> None:
+        """Opens a split.
+
+        Raises:
+            ArchrepError: for a missing, damaged or foreign file, or an unknown split.
+        """
+        self.path, self.split = Path(path), split
+        self.file = _find(self.path, split)
+        with opened(self.file) as groups:
+            size = len(lookup(groups, split, f"split of {self.file}"))
+        if size != len(self):
+            raise ArchrepError(
+                f"{self.file}: {size} graphs in split {split}, but {len(self)} records in its JSON; "
+                "copy both files again, they belong together."
+            )
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @property
+    def _records(self) -> list[dict]:
+        """Kept by the process, not by the split: pickled, it stays small."""
+        return records(self.file, self.split)
+
+    def name(self, index: int) -> str:
+        """Architecture spec of an architecture."""
+        return f"{self.space}:{self.path}:{self.split}:{index}"
+
+    def config(self, index: int) -> DeepNetConfig:
+        """Genotype and arguments of an architecture.
+
+        Raises:
+            ArchrepError: if its record is not one.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self.file} has architectures 0 … {len(self) - 1} in {self.split}; got {index}.")
+        try:
+            config = DeepNetConfig.from_record(self._records[index])
+        except ArchrepError as error:
+            raise ArchrepError(f"{self.name(index)}: {error}") from error
+        return replace(config, channels=WIDER["deepnets"] * config.channels) if self.split == "wide" else config
+
+    def lost(self, config: DeepNetConfig, index: int) -> frozenset[str]:
+        """Names of the cse and msa steps whose node the stored graph of an architecture does not have.
+
+        Raises:
+            ArchrepError: if the stored graph is damaged or that of another architecture.
+        """
+        with opened(self.file, keep=True) as groups:
+            adj = groups[self.split][str(index)]["adj"][()]
+            edges = np.argwhere(adj == 1)  # (E, 2)
+            ancestries = Counter(_ancestries(edges.tolist(), len(adj)))
+        plan = make_plan(config)
+        lost = _lost(plan, ancestries)
+        if lost is None:
+            close_kept()
+            raise ArchrepError(
+                f"{self.file}: the stored graph {self.split}/{index} ({len(adj)} nodes) is not that of the genotype in "
+                f"the JSON ({len(_ancestries_without(plan)[0])} nodes). Copy both files again, they belong together."
+            )
+        return lost
 
 
 def _find(path: Path, split: str) -> Path:
@@ -88,18 +146,37 @@ def _find(path: Path, split: str) -> Path:
     raise unknown(f"split of {path}", split, found, " Splits lie in deepnets1m_SPLIT.hdf5 or deepnets1m_eval.hdf5.")
 
 
-def _records(file: Path, split: str) -> list[dict]:
-    """The records of a split, from the JSON beside its HDF5 file."""
-    meta = file.with_name(f"{file.stem}_meta.json")
-    if not meta.is_file():
-        raise ArchrepError(f"{meta}: missing; it holds the genotypes of {file.name} and must lie beside it.")
-    nets = lookup(_load(meta, meta.stat().st_mtime_ns), split, f"split of {meta}")
+def records(file: Path, split: str) -> list[dict]:
+    """The records of a split, from the JSON beside its HDF5 file.
+
+    Raises:
+        ArchrepError: if it is missing, damaged, foreign, or does not have the split.
+    """
+    meta = meta_path(file)
+    nets = lookup(load_meta(file), split, f"split of {meta}")
     if not isinstance(nets, dict) or not isinstance(nets.get("nets"), list):
         raise ArchrepError(f"{meta}: split {split} has no list 'nets' of architecture records.")
     return nets["nets"]
 
 
-@lru_cache(maxsize=2)  # a table of architectures names one at a time
+def meta_path(file: Path) -> Path:
+    """The JSON beside an HDF5 file."""
+    return file.with_name(f"{file.stem}_meta.json")
+
+
+def load_meta(file: Path) -> dict[str, Any]:
+    """The JSON beside an HDF5 file, one entry per split; not to be changed.
+
+    Raises:
+        ArchrepError: if it is missing, damaged or foreign.
+    """
+    meta = meta_path(file)
+    if not meta.is_file():
+        raise ArchrepError(f"{meta}: missing; it holds the genotypes of {file.name} and must lie beside it.")
+    return _load(meta, meta.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=2)  # parsed once in a process
 def _load(meta: Path, changed: int) -> dict:
     try:
         content = json.loads(meta.read_text(encoding="utf-8"))
@@ -111,31 +188,45 @@ def _load(meta: Path, changed: int) -> dict:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[Any]:
+def opened(file: Path, keep: bool = False) -> Iterator[Any]:
+    """The open HDF5 file; what goes wrong inside is a damaged file.
+
+    Args:
+        keep: for many reads it stays open, in every process of its own; until an error, so that it can be replaced.
+    """
     import h5py
 
     try:
-        with h5py.File(file) as groups:
-            yield groups
-    except (OSError, KeyError, RuntimeError) as error:
+        if keep:
+            yield _kept(file)
+        else:
+            with h5py.File(file) as groups:
+                yield groups
+    except (OSError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        close_kept()
         raise ArchrepError(
             f"{file}: not a complete HDF5 file of DeepNets-1M ({first_line(error)}). Copy it again."
         ) from error
 
 
-def _stored_graph(file: Path, split: str, index: int, config: DeepNetConfig, vocabulary: str) -> ArchGraph:
-    """The graph of an architecture without the nodes that the file does not have."""
-    with _opened(file) as groups:
-        adj = groups[split][str(index)]["adj"][()]
-    edges = np.argwhere(adj == 1)  # (E, 2)
-    plan = make_plan(config)
-    lost = _lost(plan, Counter(_ancestries(edges.tolist(), len(adj))))
-    if lost is None:
-        raise ArchrepError(
-            f"{file}: the stored graph ({len(adj)} nodes) is not that of the genotype in the JSON "
-            f"({len(Emitter(plan).graph().primitive)} nodes). Copy both files again, they belong together."
-        )
-    return Emitter(plan, contracted=lost).graph(vocabulary)
+_open: dict[tuple[Path, int, int], Any] = {}
+
+
+def _kept(file: Path) -> Any:
+    import h5py
+
+    key = (file, file.stat().st_mtime_ns, os.getpid())
+    if key not in _open:
+        if len(_open) >= 4:
+            close_kept()
+        _open[key] = h5py.File(file)
+    return _open[key]
+
+
+def close_kept() -> None:
+    """Closes what `opened` keeps open."""
+    while _open:
+        _open.popitem()[1].close()
 
 
 def _lost(plan: Plan, stored: Counter[int]) -> frozenset[str] | None:
@@ -145,8 +236,7 @@ def _lost(plan: Plan, stored: Counter[int]) -> frozenset[str] | None:
     longer change, so a choice is dropped as soon as their ancestries are not among the stored ones.
     """
     names = [plan.steps[i].name for i in plan.live if plan.steps[i].kind in ("cse", "msa")]
-    complete = Emitter(plan).graph()
-    missing = len(complete.primitive) - stored.total()
+    missing = len(_ancestries_without(plan)[0]) - stored.total()
     choices: list[tuple[int, frozenset[str]]] = [(0, frozenset())]  # number of decided steps, those that are lost
     while choices:
         decided, lost = choices.pop()
@@ -156,19 +246,25 @@ def _lost(plan: Plan, stored: Counter[int]) -> frozenset[str] | None:
         if left in (0, len(names) - decided):  # none of the others is lost, or all of them
             lost = lost.union(names[decided:] if left else ())
             decided = len(names)
-        graph = Emitter(plan, contracted=lost).graph() if lost else complete
-        ancestries = _ancestries(graph.edge_index.t().tolist(), len(graph.primitive))
+        ancestries, params = _ancestries_without(plan, lost)
         if decided == len(names):
             if Counter(ancestries) == stored:
                 return lost
-        elif Counter(ancestries[: _first_node(graph, names[decided])]) <= stored:
+        elif Counter(ancestries[: _first_node(params, names[decided])]) <= stored:
             choices += [(decided + 1, lost | {names[decided]}), (decided + 1, lost)]
     return None
 
 
-def _first_node(graph: ArchGraph, step: str) -> int:
+def _ancestries_without(plan: Plan, lost: frozenset[str] = frozenset()) -> tuple[list[int], list[tuple[str, ...]]]:
+    """Ancestry and names of the parameters of every node of a plan's graph, where some steps have lost theirs."""
+    emitter = Emitter(plan, contracted=lost)
+    nodes = wire(emitter.ops, emitter.output)
+    return _ancestries(nodes.edges, len(nodes.primitive)), [emitter.ops[i].params for i in nodes.inputs]
+
+
+def _first_node(params: Sequence[tuple[str, ...]], step: str) -> int:
     """Position of the first node of a step."""
-    return next(i for i, name in enumerate(graph.param_names) if name and name.startswith(f"{step}."))
+    return next(i for i, names in enumerate(params) if names and names[0].startswith(f"{step}."))
 
 
 def _ancestries(edges: Iterable[Sequence[int]], n: int) -> list[int]:

@@ -17,7 +17,7 @@ from archrep.space.hf import transformers_networks
 from archrep.space.nasbench101 import nasbench101
 from archrep.space.nasbench201 import nasbench201
 from archrep.space.nasbench_macro import nasbench_macro
-from archrep.space.official import official
+from archrep.space.official import official, official_split
 from archrep.space.own import own_network
 from archrep.space.resnet import resnet50
 from archrep.space.span import indices

@@ -3,15 +3,20 @@
 import dataclasses
 import gzip
 import json
+import pickle
 from collections import Counter
 
 import h5py
 import numpy as np
 import pytest
+import torch
+from torch_geometric.loader import DataLoader
 
 import archrep
 from archrep.errors import ArchrepError
+from archrep.space.dataset import DeepNets
 from archrep.space.deepnets import DeepNetConfig, Emitter, make_plan, sample
+from archrep.train.meta_batches import MetaBatches
 
 
 def isomorphic(distances, others):
@@ -318,3 +323,52 @@ def test_a_graph_that_is_not_the_genotypes(files):
         del groups["val/0/adj"]
     with pytest.raises(ArchrepError, match=r"val:0: .*not a complete HDF5 file"):
         _ = architecture.graph
+
+
+# As a dataset, and in training.
+
+
+def test_is_a_dataset(files, networks):
+    dataset = DeepNets(f"deepnets-official:{files}:val:1-3")
+    assert [graph.arch for graph in dataset] == [f"deepnets-official:{files}:val:{i}" for i in (1, 2, 3)]
+    assert dataset.split.config(2) == networks[2][0]
+    assert dataset[1].hash() == Emitter(make_plan(networks[2][0])).graph().hash()
+    with pytest.raises(IndexError):
+        dataset.split.config(-1)
+    with pytest.raises(IndexError):
+        dataset.split.config(4)
+
+
+def test_random_access_opens_and_parses_once(files, monkeypatch):
+    opened, parsed = [], []
+    file, loads = h5py.File, json.loads
+    monkeypatch.setattr(h5py, "File", lambda *a, **k: opened.append(a) or file(*a, **k))
+    monkeypatch.setattr(json, "loads", lambda text: parsed.append(text) or loads(text))
+    dataset = DeepNets(f"deepnets-official:{files}:val")
+    at_first = len(opened)
+    for i in (3, 0, 2, 1, 3):
+        _ = dataset[i]
+    assert (at_first, len(opened), len(parsed)) == (1, 2, 1)
+    assert len(pickle.dumps(dataset)) < 1000  # each process reads the files itself
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_every_process_reads_for_itself(files, start):
+    dataset = DeepNets(f"deepnets-official:{files}:val")
+    alone = [graph.hash() for graph in dataset]  # the file is open here
+    loader = DataLoader(dataset, batch_size=2, num_workers=2, multiprocessing_context=start)
+    assert [graph.hash() for batch in loader for graph in batch.to_data_list()] == alone
+
+
+def test_meta_batches(files):
+    split = DeepNets(f"deepnets-official:{files}:train").split
+    drawn = MetaBatches(split, steps=3, meta_batch=2)
+    assert {a.id for step in range(3) for a in drawn[step]} == {split.name(i) for i in range(2)}
+    assert drawn[0][0].build()(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_wide_is_four_times_as_wide_as_written(tmp_path, networks):
+    """As the released loader has it: the file holds the channels of the test split."""
+    write(tmp_path, "deepnets1m_eval", {"test": networks[:1], "wide": networks[:1]})
+    narrow, wide = (DeepNets(f"deepnets-official:{tmp_path}:{split}").split.config(0) for split in ("test", "wide"))
+    assert wide == dataclasses.replace(narrow, channels=4 * narrow.channels)

@@ -15,6 +15,6 @@ def deepnet_of(config: DeepNetConfig, name: str, space: str, split: str) -> Arch
     return Architecture(name, space, split, partial(emitted, config), partial(DeepNet, config))
 
 
-def emitted(config: DeepNetConfig, vocabulary: str = "released") -> ArchGraph:
-    """The computational graph of a configuration."""
-    return Emitter(make_plan(config)).graph(vocabulary)
+def emitted(config: DeepNetConfig, vocabulary: str = "released", contracted: frozenset[str] = frozenset()) -> ArchGraph:
+    """The computational graph of a configuration; `contracted` as in `Emitter`."""
+    return Emitter(make_plan(config), contracted).graph(vocabulary)

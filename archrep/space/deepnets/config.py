@@ -87,8 +87,8 @@ class DeepNetConfig:
         return "msa" in self.genotype.ops
 
     @classmethod
-    def from_record(cls, record: Mapping, channels: int = 32, fc_dim: int | None = None) -> "DeepNetConfig":
-        """Reads an entry of the official `*_meta.json`; its own `C` and `fc_dim` win where present."""
+    def from_record(cls, record: Mapping) -> "DeepNetConfig":
+        """Reads an entry of the official `*_meta.json`; 32 channels and fc_dim 256 where it has no `C` or `fc_dim`."""
         try:
             cell = record["genotype"]
             genotype = Genotype(
@@ -100,7 +100,7 @@ class DeepNetConfig:
             return cls(
                 genotype=genotype,
                 n_cells=int(record["n_cells"]),
-                channels=int(record.get("C", channels)),
+                channels=int(record.get("C", 32)),
                 channel_mult=int(record["C_mult"]),
                 stem_type=int(record["stem_type"]),
                 stem_kernel=int(record["ks"]),
@@ -109,7 +109,7 @@ class DeepNetConfig:
                 preproc=bool(record["preproc"]),
                 glob_avg=bool(record["glob_avg"]),
                 fc_layers=int(record["fc_layers"]),
-                fc_dim=int(fc_dim if fc_dim is not None else record["fc_dim"]),
+                fc_dim=int(record.get("fc_dim", 256)),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ArchrepError(
