@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from archrep.cli.embed import embed
+from archrep.cli.evaluate import evaluate
 from archrep.cli.graph import graph
 from archrep.cli.list import list_spaces
 from archrep.cli.map import map_embeddings
@@ -10,7 +11,7 @@ from archrep.cli.measure import measure
 from archrep.cli.predict import convert, predict
 from archrep.cli.probe import probe
 from archrep.cli.sample import info, sample
-from archrep.cli.train import evaluate, train
+from archrep.cli.train import train
 
 ALL: dict[str, Callable[..., None]] = {
     "list": list_spaces,
