@@ -1,16 +1,41 @@
 """Decoders: node states to parameter tensors (paper § 4, appendix B).
 
 A decoder always stands for one largest tensor per node; what a network needs is a prefix of it in every
-dimension, tiled where the network's tensor is bigger. Only the prefix is computed.
+dimension, tiled where the network's tensor is bigger. Only the prefix is computed, with prefixes of the weights.
 """
 
+from collections.abc import Iterable
 from math import prod
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from archrep.graph.archgraph import Shape
+
+Prefix = Shape  # (out, in, height, width), at most the decoder's `max_shape`
+
+
+class _Prefixes(torch.autograd.Function):
+    """Prefixes of a tensor, as contiguous copies; their gradients are added up in one tensor instead of one each."""
+
+    @staticmethod
+    def forward(ctx, tensor: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
+        ctx.shape, ctx.shapes = tensor.shape, shapes
+        return tuple(_prefix(tensor, shape).clone(memory_format=torch.contiguous_format) for shape in shapes)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        total = grads[0].new_zeros(ctx.shape)
+        for grad, shape in zip(grads, ctx.shapes, strict=True):
+            _prefix(total, shape).add_(grad)
+        return total, *[None] * len(ctx.shapes)
+
+
+def _prefix(tensor: Tensor, shape: Shape) -> Tensor:
+    return tensor[tuple(slice(size) for size in shape)]
 
 
 class TensorDecoder(nn.Module):
@@ -28,18 +53,28 @@ class TensorDecoder(nn.Module):
         self.channels = nn.Linear(8 * hidden, out * into)
         self.classes = nn.Linear(out, num_classes)
 
-    def forward(self, states: Tensor, shape: tuple[int, int, int, int]) -> Tensor:
-        """States (k, d) → tensors (k, *shape), where shape ≤ max_shape in every dimension."""
+    def weights(self, shapes: Iterable[Prefix]) -> dict[Prefix, tuple[Tensor, ...]]:
+        """What `forward` needs to decode tensors of these shapes: weights and biases of `spread` and of `channels`."""
+        shapes = tuple(shapes)
+        spread, channels = self.spread, self.channels
+        kernels = [(len(self.widen.weight[0]), *shape[2:]) for shape in shapes]
+        parts = (
+            _Prefixes.apply(spread.weight.view(-1, *self.max_shape[2:], spread.in_features), *kernels),
+            _Prefixes.apply(spread.bias.view(-1, *self.max_shape[2:]), *kernels),
+            _Prefixes.apply(channels.weight.view(*self.max_shape[:2], channels.in_features), *[s[:2] for s in shapes]),
+            _Prefixes.apply(channels.bias.view(self.max_shape[:2]), *[s[:2] for s in shapes]),
+        )
+        return dict(zip(shapes, zip(*parts, strict=True), strict=True))
+
+    def forward(self, states: Tensor, shape: Prefix, weights: tuple[Tensor, ...]) -> Tensor:
+        """States (k, d) → tensors (k, *shape), by the `weights` for this shape."""
         out, into, height, width = shape
-        k, _, wide = len(states), *self.channels.weight.shape
-        spread_w = self.spread.weight.view(-1, *self.max_shape[2:], states.shape[1])[:, :height, :width]
-        spread_b = self.spread.bias.view(-1, *self.max_shape[2:])[:, :height, :width]
+        spread_w, spread_b, channels_w, channels_b = weights
+        k = len(states)
         x = F.linear(states, spread_w.flatten(0, 2), spread_b.flatten()).relu_()  # (k, 4d·h·w)
         x = x.view(k, -1, height * width).transpose(1, 2)  # (k, h·w, 4d)
         x = self.widen(x).relu_()  # (k, h·w, 8d)
-        channels_w = self.channels.weight.view(*self.max_shape[:2], wide)[:out, :into].flatten(0, 1)
-        channels_b = self.channels.bias.view(*self.max_shape[:2])[:out, :into].flatten()
-        x = F.linear(x, channels_w, channels_b)  # (k, h·w, out·in)
+        x = F.linear(x, channels_w.flatten(0, 1), channels_b.flatten())  # (k, h·w, out·in)
         return x.transpose(1, 2).contiguous().view(k, out, into, height, width)
 
     def cost(self, shape: tuple[int, ...]) -> int:
@@ -47,10 +82,9 @@ class TensorDecoder(nn.Module):
         out, into, height, width = shape
         return height * width * (len(self.widen.bias) * 3 // 2 + 2 * out * into)
 
-    def class_weights(self, states: Tensor, into: int) -> Tensor:
-        """States (k, d) → classification weights (k, num_classes, into), into ≤ max_shape[1]."""
-        x = self(states, (self.max_shape[0], into, 1, 1))[:, :, :, 0, 0]  # (k, out, in)
-        return self.classes(F.relu(x).transpose(1, 2)).transpose(1, 2)
+    def class_weights(self, tensors: Tensor) -> Tensor:
+        """Tensors (k, out, in, 1, 1), out = max_shape[0] → classification weights (k, num_classes, in)."""
+        return self.classes(F.relu(tensors[:, :, :, 0, 0]).transpose(1, 2)).transpose(1, 2)
 
 
 class VectorDecoder(nn.Module):

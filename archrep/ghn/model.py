@@ -161,20 +161,24 @@ class GHN(nn.Module):
                     groups[key].append(_Parameter(b, first + node, name, shape, primitive))
             first += len(graph.primitive)
         predicted: list[dict[str, Tensor]] = [{} for _ in graphs]
+        tracked = torch.is_grad_enabled()  # then everything stays in memory, and parts would only cost time
+        weights = self.tensors.weights({prefix for _, prefix in groups if prefix}) if tracked else {}
         for (kind, prefix), whole in groups.items():
-            for group in _chunks(whole, self.tensors.cost(prefix) if kind == "tensor" else 1):
-                decoded = self._decode(kind, prefix, states[[p.state for p in group]], group)
+            own = weights.get(prefix) or (self.tensors.weights([prefix])[prefix] if prefix else ())
+            for group in [whole] if tracked else _chunks(whole, self.tensors.cost(prefix) if prefix else 1):
+                decoded = self._decode(kind, prefix, own, states[[p.state for p in group]], group)
                 for parameter, tensor in zip(group, decoded, strict=True):
                     predicted[parameter.graph][parameter.name] = tile(tensor, parameter.shape)
         return [  # in the network's own order of parameters
             {name: values[name] for name in graph.param_shapes} for graph, values in zip(graphs, predicted, strict=True)
         ]
 
-    def _decode(self, kind: str, prefix: Shape, states: Tensor, group: "list[_Parameter]") -> Tensor:
+    def _decode(self, kind: str, prefix: Shape, weights: tuple[Tensor, ...], states: Tensor, group: "list[_Parameter]"):
         """States (k, d) of a group → k tensors, normalised; vectors tiled to a common length, others not yet."""
         normalized = self.config.normalize
-        if kind in ("tensor", "class_weight"):
-            tensors = self.tensors(states, prefix) if kind == "tensor" else self.tensors.class_weights(states, *prefix)
+        if prefix:
+            tensors = self.tensors(states, prefix, weights)
+            tensors = self.tensors.class_weights(tensors) if kind == "class_weight" else tensors
             return self._scaled(tensors, group) if normalized else tensors
         vectors = (
             self.vectors.class_biases(states) if kind == "class_bias" else self.vectors(states)[:, int(kind == "bias")]
@@ -202,12 +206,12 @@ class _Parameter(NamedTuple):
 
 @lru_cache(maxsize=10_000)
 def _group(shape: Shape, is_bias: bool, is_classifier: bool, most: Shape) -> tuple[str, Shape]:
-    """What decodes a parameter of this shape, and which prefix of the largest tensor (`most`) is needed."""
+    """What decodes a parameter of this shape; the prefix of the largest tensor (`most`) it needs, () for vectors."""
     if len(shape) < 2:
         return ("class_bias" if is_classifier else "bias" if is_bias else "scale"), ()
     out, into, height, width = (*shape, 1) if len(shape) == 3 else as_4d(shape)
     if is_classifier:
-        return "class_weight", (_round_up(into, most[1]),)
+        return "class_weight", (most[0], _round_up(into, most[1]), 1, 1)
     prefix = (_round_up(out, most[0]), _round_up(into, most[1]), min(height, most[2]), min(width, most[3]))
     return "tensor", prefix
 

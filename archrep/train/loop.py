@@ -37,7 +37,7 @@ class Trainer:
     def __init__(self, config: TrainConfig, images: Images, device: torch.device = torch.device("cpu")) -> None:
         self.config, self.images, self.device = config, images, device
         self.ghn = GHN.untrained(config.ghn, config.seed).to(device).train()
-        self.optimizer = torch.optim.Adam(self.ghn.parameters(), config.lr, weight_decay=config.weight_decay)
+        self.optimizer = torch.optim.Adam(self.ghn.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
         self.meta_batches = meta_batches(config)
         self.step = 0
 

@@ -65,13 +65,27 @@ def test_threads_change_nothing(small, ghn):
 
 def test_what_the_kernel_leaves_to_torch(small, ghn):
     states = torch.zeros(2, 32)
-    with torch.no_grad():
-        assert kernel.applies(ghn.gnn, states)
-        assert not kernel.applies(ghn.gnn, states.double())
-        assert not kernel.applies(ghn.gnn, states.to("meta"))
-    assert not kernel.applies(ghn.gnn, states)  # the weights of the GNN want gradients
+    assert kernel.applies(ghn.gnn, states)
+    assert not kernel.applies(ghn.gnn, states.double())
+    assert not kernel.applies(ghn.gnn, states.to("meta"))
     assert ghn([small[0].graph]).requires_grad
     assert not ghn.node_states(small[0].graph).requires_grad
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=["ghn2", "ghn1", "narrow"])
+def test_gradients_of_the_kernel(small, config):
+    """Those that torch computes level by level, in double precision."""
+    graphs, gradients = [a.graph for a in small[:4]], []
+    for dtype in (torch.float32, torch.float64):
+        ghn = GHN.untrained(config, seed=5).to(dtype)
+        assert kernel.applies(ghn.gnn, torch.zeros(1, dtype=dtype)) == (dtype == torch.float32)
+        states = ghn(graphs)
+        weights = torch.randn(states.shape, generator=torch.Generator().manual_seed(0))
+        (states * weights.to(dtype)).sum().backward()
+        gradients.append({name: p.grad.double() for name, p in ghn.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        assert (gradient - gradients[1][name]).norm() <= 1e-5 * gradients[1][name].norm() + 1e-10, name
 
 
 def test_gradients_with_a_frozen_encoder(small):
