@@ -9,9 +9,7 @@ take the nodes in the opposite order and write down the gradient of everything t
 those of the weights are then products of a few matrices over all nodes.
 """
 
-import math
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,18 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from archrep.compiled import COMPILES, ONE, compiled, exponential, in_threads
 from archrep.graph.archgraph import ArchGraph
-from archrep.graph.distance import COMPILES, TOO_FAR, compiled, fill_distances
+from archrep.graph.distance import TOO_FAR, fill_distances
 
 if TYPE_CHECKING:
     from archrep.ghn.gnn import GatedGNN
 
-# Plain numbers would make it double precision.
-ZERO, HALF, ONE, TWO = (np.float32(x) for x in (0, 0.5, 1, 2))
-LOG2_E, LN_2 = np.float32(1 / math.log(2)), np.float32(math.log(2))
-E2, E3, E4, E5, E6 = (np.float32(1 / math.factorial(k)) for k in range(2, 7))
-LARGEST = np.float32(80)  # e⁸⁰ is within float32
-
+ZERO, TWO = np.float32(0), np.float32(2)  # plain numbers would make it double precision
 SWEEPS = 2  # the topological order, then the reversed one
 
 
@@ -101,7 +95,7 @@ class _Propagate(torch.autograd.Function):
             tapes[i] = _tape(len(parts[i]), states.shape[1], len(mlps), len(mlps[0][1]), keep)
             _forward(parts[i], edges[i], tuple(mlps), gates, tapes[i])
 
-        _in_threads(update, len(graphs))
+        in_threads(update, len(graphs))
         ctx.save_for_backward(*weights)
         ctx.graphs = edges, tapes, ends
         return torch.from_numpy(result)
@@ -122,18 +116,8 @@ class _Propagate(torch.autograd.Function):
             deltas[i] = Deltas(*(np.empty((*tape.old.shape[:2], width), np.float32) for width in widths))
             _backward(parts[i], edges[i], tuple(mlps), gates, tape, deltas[i])
 
-        _in_threads(update, len(tapes))
+        in_threads(update, len(tapes))
         return torch.from_numpy(result), None, None, *_of_weights(tapes, deltas, len(mlps))
-
-
-def _in_threads(function: Callable[[int], None], count: int) -> None:
-    threads = min(torch.get_num_threads(), count)
-    if threads == 1:
-        for i in range(count):
-            function(i)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(function, range(count)))  # raises what a thread raised
 
 
 def _tape(n: int, d: int, kinds: int, hidden: int, keep: bool) -> Tape:
@@ -179,7 +163,7 @@ def _of_weights(tapes: list[Tape], deltas: list[Deltas], kinds: int) -> list[Ten
     return [gradient for left, entered in pairs for gradient in (left.t() @ entered, left.sum(dim=0))]
 
 
-@compiled
+@compiled()
 def _forward(states, edges, mlps, gates, tape):
     """Updates the states (n, d) of one graph: a sweep in topological order, then one in the reversed order.
 
@@ -218,7 +202,7 @@ def _forward(states, edges, mlps, gates, tape):
                         received[u, j] += near[j]
 
 
-@compiled
+@compiled()
 def _backward(grad, edges, mlps, gates, tape, deltas):
     """From the gradient in the final states (n, d) of one graph to that in the initial ones, in place.
 
@@ -258,7 +242,7 @@ def _backward(grad, edges, mlps, gates, tape, deltas):
             _add_linear(deltas.gates[sweep, v, 3 * d :], gates[1], grad[v])
 
 
-@compiled
+@compiled()
 def _closeness(edges, n):
     """(n, n) float32, symmetric: 1/distance of nodes that a path of at most 50 edges joins, else 0."""
     distance = np.empty((n, n), np.uint8)
@@ -271,7 +255,7 @@ def _closeness(edges, n):
     return closeness
 
 
-@compiled
+@compiled()
 def _gru(state, message, weights, gates, own, powers):
     """Updates a state (d,) in place, as torch.nn.GRUCell does, and writes `Tape.gates`; `own`, `powers` are scratch."""
     d = len(state)
@@ -280,11 +264,11 @@ def _gru(state, message, weights, gates, own, powers):
     _linear(state, weights[2], weights[3], own)
     for j in range(2 * d):
         given[j] += own[j]
-    _sigmoid(given[: 2 * d], powers)
+    _sigmoid(given[: 2 * d], powers[: 2 * d])
     new = given[2 * d :]
     for j in range(d):
         new[j] = TWO * (new[j] + given[j] * own[2 * d + j])
-    _sigmoid(new, powers)  # tanh(x) = 2 sigmoid(2x) - 1
+    _sigmoid(new, powers[:d])  # tanh(x) = 2 sigmoid(2x) - 1
     for j in range(d):
         new[j] = TWO * new[j] - ONE
         gates[3 * d + j] = own[2 * d + j]
@@ -292,7 +276,7 @@ def _gru(state, message, weights, gates, own, powers):
         state[j] = (ONE - update) * new[j] + update * state[j]
 
 
-@compiled
+@compiled()
 def _gru_backward(grad, old, gates, deltas):
     """Gradients of the GRU's products with the message and the state (6d,), from that of the new state (d,).
 
@@ -311,24 +295,17 @@ def _gru_backward(grad, old, gates, deltas):
         grad[j] *= update
 
 
-@compiled
+@compiled()
 def _sigmoid(x, powers):
-    """Replaces x (k,) by 1 / (1 + e⁻ˣ), to 1e-7, in plain arithmetic that the compiler vectorises.
-
-    e⁻ˣ = 2ⁿ·eʳ with |r| ≤ ln 2 / 2: eʳ by its Taylor polynomial, 2ⁿ from its bits in `powers`, int32.
-    """
+    """Replaces x (k,) by 1 / (1 + e⁻ˣ); `powers` (k,) int32 is scratch."""
     for j in range(len(x)):
-        exponent = min(max(-x[j], -LARGEST), LARGEST)
-        n = np.floor(exponent * LOG2_E + HALF)
-        r = exponent - n * LN_2
-        x[j] = ONE + r * (ONE + r * (E2 + r * (E3 + r * (E4 + r * (E5 + r * E6)))))
-        powers[j] = (np.int32(n) + 127) << 23
-    power = powers.view(np.float32)
+        x[j] = -x[j]
+    exponential(x, powers)
     for j in range(len(x)):
-        x[j] = ONE / (ONE + x[j] * power[j])
+        x[j] = ONE / (ONE + x[j])
 
 
-@compiled
+@compiled()
 def _mlp(state, weights, hidden, out):
     """Linear → ReLU → Linear → ReLU of a state (d,)."""
     _linear(state, weights[0], weights[1], hidden)
@@ -337,7 +314,7 @@ def _mlp(state, weights, hidden, out):
     _relu(out)
 
 
-@compiled
+@compiled()
 def _linear(x, weight, bias, out):
     """Writes x · weight + bias: (i,), (i, j) and (j,) to (j,)."""
     for j in range(len(out)):
@@ -345,7 +322,7 @@ def _linear(x, weight, bias, out):
     _add_linear(x, weight, out)
 
 
-@compiled
+@compiled()
 def _add_linear(x, weight, out):
     """Adds x · weight: (i,) and (i, j) to (j,)."""
     for i in range(len(x)):
@@ -353,13 +330,13 @@ def _add_linear(x, weight, out):
             out[j] += x[i] * weight[i, j]
 
 
-@compiled
+@compiled()
 def _relu(x):
     for j in range(len(x)):
         x[j] = max(x[j], ZERO)
 
 
-@compiled
+@compiled()
 def _where(value, x, out):
     """Writes x where a ReLU's value is positive, else 0: its gradient."""
     for j in range(len(out)):

@@ -1,29 +1,11 @@
-"""Shortest and longest paths in a topologically sorted graph, compiled where numba is installed."""
-
-from collections.abc import Callable
+"""Shortest and longest paths in a topologically sorted graph."""
 
 import numpy as np
 
-try:
-    from numba import njit
-except ImportError:  # what is here runs without, only slower
-    njit = None  # type: ignore[assignment]
-
-COMPILES = njit is not None
+from archrep.compiled import compiled
 
 MAX_DISTANCE = 50  # cut-off of virtual edges, paper § 4.2
 TOO_FAR = np.uint8(MAX_DISTANCE + 1)  # limits distances to what a virtual edge has; fits into bytes
-
-
-def compiled(function: Callable) -> Callable:
-    """The function as machine code that releases the GIL; as it is where numba is missing."""
-    if not COMPILES:
-        return function
-    contract = {"contract"}  # multiply and add in one instruction
-    try:
-        return njit(nogil=True, fastmath=contract, cache=True)(function)
-    except RuntimeError:  # no folder to cache the machine code in
-        return njit(nogil=True, fastmath=contract)(function)
 
 
 def shortest_distances(edge_index: np.ndarray, n: int) -> np.ndarray:
@@ -48,7 +30,7 @@ def longest_paths(edge_index: np.ndarray, n: int) -> np.ndarray:
     return length
 
 
-@compiled
+@compiled()
 def fill_distances(edge_index, n, limit, distance):
     """Writes shortest distances into the first n rows and columns of a (m, m) array of integers.
 
@@ -73,7 +55,7 @@ def fill_distances(edge_index, n, limit, distance):
         row[row == limit] = 0
 
 
-@compiled
+@compiled()
 def fill_longest(edge_index, length):
     """`longest_paths`, into a given (n,) array of zeros."""
     for e in range(edge_index.shape[1]):

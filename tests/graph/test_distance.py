@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import shortest_path
 
-from archrep.graph.distance import COMPILES, TOO_FAR, fill_distances, fill_longest, longest_paths, shortest_distances
+from archrep.compiled import COMPILES
+from archrep.graph.distance import TOO_FAR, fill_distances, fill_longest, longest_paths, shortest_distances
 
 
 @st.composite

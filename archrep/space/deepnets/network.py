@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from archrep.space.deepnets.attention import attention
 from archrep.space.deepnets.config import DeepNetConfig
 from archrep.space.deepnets.plan import HEADS, Step, make_plan
 
@@ -165,8 +166,8 @@ class Transformer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W), in and out."""
         tokens = x.flatten(2).transpose(1, 2)  # (B, n, C)
-        q, k, v = self.to_qkv(self.ln1(tokens)).unflatten(2, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)  # (B, heads, n, d)
-        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)  # (B, n, inner)
+        q, k, v = self.to_qkv(self.ln1(tokens)).unflatten(2, (3, HEADS, -1)).permute(2, 0, 3, 4, 1)  # (B, heads, d, n)
+        attended = attention(q, k, v).flatten(1, 2).transpose(1, 2)  # (B, n, inner)
         tokens = tokens + self.to_out(attended)
         tokens = tokens + self.ff(self.ln2(tokens))
         return tokens.transpose(1, 2).reshape(x.shape)
