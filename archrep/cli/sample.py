@@ -63,7 +63,7 @@ def _write_official(
     out: Path, space: str, split: str, size: int | None, workers: int | None, force: bool
 ) -> tuple[int, Path, str]:
     from archrep.space.deepnets import Generated
-    from archrep.space.official import write_official
+    from archrep.space.official_writer import write_official
 
     if workers not in (None, 1):
         raise ArchrepError("--format official is written by one process; leave --workers out.")

@@ -8,7 +8,7 @@ bnfree). Beside every `NAME.hdf5` lies `NAME_meta.json`:
   the wide split it holds the channels of test: the released code widens them four times, and so does this.
 - HDF5: split / index / `adj`, (N, N) uint8: shortest-path distances from row to column, 0 where there is no
   path, nodes in a topological order. (`nodes` is not read: the released writer lists the nodes cell by cell, so
-  its rows are not those of `adj`, and now and then it gives a node without parameters to another cell.)
+  its rows are not those of `adj`, and it gives some nodes without parameters to a neighbouring cell.)
 
 The graph is built from the genotype and held against `adj`. They differ in one way: the released tracer
 recognises squeeze-excite (cse) and attention (msa) by their place in a list of operations and loses some of

@@ -16,7 +16,8 @@ class Emitter:
     """Collects the operations, parameter shapes and multiply-accumulates of a plan's steps.
 
     Attributes:
-        ops: operations in execution order. param_shapes: of every parameter of the network, in its order.
+        ops: operations in execution order. cells: the cell of each of them.
+        param_shapes: of every parameter of the network, in its order.
         macs: multiply-accumulates per image of all convolutions, linear layers and attention products.
         contracted: names of cse and msa steps whose node is left out, as in some released graphs (space/official.py).
     """
@@ -25,6 +26,7 @@ class Emitter:
         self.norm = plan.norm
         self.contracted = contracted
         self.ops: list[Op] = [Op("input")]
+        self.cells = [0]
         self.param_shapes: dict[str, Shape] = {}
         self.macs = 0
         result = {0: 0}  # step -> operation
@@ -36,6 +38,7 @@ class Emitter:
             if position not in live:  # its parameters exist, but it never runs
                 del self.ops[operations:]
                 self.macs = macs
+            self.cells += [step.cell] * (len(self.ops) - operations)
         self.output = result[len(plan.steps) - 1]
 
     def graph(self, vocabulary: str = "released") -> ArchGraph:

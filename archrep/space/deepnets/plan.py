@@ -24,6 +24,7 @@ class Step:
         name: where its module lives in the network; empty if it has none.
         c_in, c_out: channels. kernel, stride: of its convolutions or pooling.
         size_in, size_out: height (= width) of its input and output.
+        cell: number of its cell; stem and head count to the first and the last one.
     """
 
     kind: str
@@ -35,23 +36,25 @@ class Step:
     stride: int = 1
     size_in: int = 0
     size_out: int = 0
+    cell: int = 0
 
 
 @dataclass
 class Plan:
-    """Steps in execution order, and the positions of those that the output depends on."""
+    """Steps in execution order, and the positions of those that the output depends on; `cell`: that of new steps."""
 
     steps: list[Step] = field(default_factory=list)
     norm: bool = True
     live: list[int] = field(default_factory=list)
     image_size: int = 32
+    cell: int = 0
 
     def add(self, kind: str, inputs: tuple[int, ...], *, size: int | None = None, **fields) -> int:
         """Appends a step and returns its position. Its output size follows from the stride."""
         size_in = self.steps[inputs[0]].size_out if inputs else 0
         stride = fields.get("stride", 1)
         size_out = -(-size_in // stride) if size is None else size
-        self.steps.append(Step(kind, inputs, size_in=size_in, size_out=size_out, **fields))
+        self.steps.append(Step(kind, inputs, size_in=size_in, size_out=size_out, cell=self.cell, **fields))
         return len(self.steps) - 1
 
 
@@ -70,6 +73,7 @@ def make_plan(config: DeepNetConfig, num_classes: int = 10, imagenet: bool = Fal
     channels = config.channels
     halved_before = config.stem_type == 1 and not config.is_vit
     for index in range(config.n_cells):
+        plan.cell = index
         reduction = index > 0 and index in (config.n_cells // 3, 2 * config.n_cells // 3)
         channels *= config.channel_mult if reduction else 1
         cell = _Cell(plan, config, index, reduction, channels, c_in=channels if config.preproc else c1)
