@@ -1,7 +1,7 @@
 """Image sets: CIFAR-10 from Hugging Face parquet files or the official binary archive, and scikit-learn's digits.
 
-Images are kept as uint8 and normalised per batch. CIFAR-10: 45,000 training, 5,000 validation and 10,000
-test images, as in the paper (§ 5).
+These images are kept as uint8 and normalised per batch; bigger ones (ImageNet) stay in their files, see
+image_files.py. CIFAR-10: 45,000 training, 5,000 validation and 10,000 test images, as in the paper (§ 5).
 """
 
 import hashlib
@@ -10,6 +10,7 @@ import tarfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,13 +23,52 @@ CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 CIFAR10_RECORD = 1 + 3 * 32 * 32  # label, then red, green and blue planes
 HOW_TO_GET = (
     "Give --data a folder with the Hugging Face parquet files (train*.parquet, test*.parquet), the official "
-    "cifar-10-binary.tar.gz, or `digits`"
+    "cifar-10-binary.tar.gz, a folder with train/CLASS/*.JPEG and val/CLASS/*.JPEG, or `digits`"
 )
+Channels = tuple[float, float, float]  # red, green, blue
+
+
+class Images(Protocol):
+    """Images of one split, in memory or in files."""
+
+    @property
+    def labels(self) -> Tensor:
+        """Classes (n,) int64."""
+        ...
+
+    @property
+    def mean(self) -> Channels:
+        """Per channel, in [0, 1]: what is subtracted from images to normalise them."""
+        ...
+
+    @property
+    def std(self) -> Channels:
+        """Per channel: what they are divided by then."""
+        ...
+
+    @property
+    def image_size(self) -> int:
+        """Height and width in pixels."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def batch(self, index: Tensor, augment: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Normalised images (k, 3, H, W) float32 in channels-last layout, and labels (k,); augmented if asked for."""
+        ...
+
+    def subset(self, size: int) -> "Images":
+        """A fixed stratified subset: the first images of every class, in equal numbers where possible."""
+        ...
+
+    def identify(self, sha: Any) -> None:
+        """Feeds a hashlib object with what tells these images from others."""
+        ...
 
 
 @dataclass(frozen=True)
-class Images:
-    """Images of one split.
+class PixelImages:
+    """Images of one split in memory.
 
     Attributes:
         pixels: (n, 3, H, W) uint8. labels: (n,) int64.
@@ -37,8 +77,13 @@ class Images:
 
     pixels: Tensor
     labels: Tensor
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: Channels
+    std: Channels
+
+    @property
+    def image_size(self) -> int:
+        """Height and width in pixels."""
+        return self.pixels.shape[-1]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -56,21 +101,22 @@ class Images:
             x = flip_and_crop(x, augment)
         return x.contiguous(memory_format=torch.channels_last), self.labels[index]
 
-    def subset(self, size: int) -> "Images":
+    def subset(self, size: int) -> "PixelImages":
         """A fixed stratified subset: the first images of every class, in equal numbers where possible."""
         if size >= len(self):
             return self
-        order = torch.argsort(self.labels, stable=True)
-        counts = torch.bincount(self.labels)
-        rank = torch.empty_like(order)
-        rank[order] = torch.arange(len(self)) - torch.repeat_interleave(counts.cumsum(0) - counts, counts)
-        index = torch.argsort(rank * (int(self.labels.max()) + 1) + self.labels)[:size].sort().values
-        return Images(self.pixels[index], self.labels[index], self.mean, self.std)
+        index = stratified(self.labels, size)
+        return PixelImages(self.pixels[index], self.labels[index], self.mean, self.std)
+
+    def identify(self, sha: Any) -> None:
+        """Feeds a hashlib object with all pixels and labels."""
+        sha.update(self.pixels.numpy().tobytes())
+        sha.update(self.labels.numpy().tobytes())
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Train, validation and test images of one data set; `digest` identifies the pixels and labels."""
+    """Train, validation and test images of one data set; `digest` identifies them."""
 
     name: str
     train: Images
@@ -78,14 +124,27 @@ class ImageSet:
     test: Images
     num_classes: int
 
+    @property
+    def image_size(self) -> int:
+        """Height and width of the images that a network gets, in pixels."""
+        return self.train.image_size
+
     @cached_property
     def digest(self) -> str:
-        """First 16 hex digits of the SHA-256 of all pixels and labels."""
+        """First 16 hex digits of a SHA-256: of pixels and labels, or of names, sizes and labels of image files."""
         sha = hashlib.sha256()
         for part in (self.train, self.val, self.test):
-            sha.update(part.pixels.numpy().tobytes())
-            sha.update(part.labels.numpy().tobytes())
+            part.identify(sha)
         return sha.hexdigest()[:16]
+
+
+def stratified(labels: Tensor, size: int) -> Tensor:
+    """Positions (size,) of the first images of every class, in equal numbers where possible, ascending."""
+    order = torch.argsort(labels, stable=True)
+    counts = torch.bincount(labels)
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(labels)) - torch.repeat_interleave(counts.cumsum(0) - counts, counts)
+    return torch.argsort(rank * (int(labels.max()) + 1) + labels)[:size].sort().values
 
 
 def flip_and_crop(x: Tensor, generator: torch.Generator, padding: int = 4) -> Tensor:
@@ -105,11 +164,14 @@ def load_images(source: str = "cifar10") -> ImageSet:
 
     Args:
         source: `digits`; `cifar10` (downloads the official archive once, checksum verified); or a path: a
-            folder with CIFAR-10 as parquet or binary batches, or the official archive.
+            folder with CIFAR-10 as parquet or binary batches, the official archive, or a folder of bigger images
+            (ImageNet): train/CLASS/* and val/CLASS/*, or parquet files train* and validation*.
 
     Raises:
-        ArchrepError: if there is nothing to read there, or it is not CIFAR-10.
+        ArchrepError: if there is nothing to read there, or it is not such a data set.
     """
+    from archrep.data.image_files import image_folder, image_parquet, is_image_folder, parquet_files
+
     if source == "digits":
         return _digits()
     path = _download() if source == "cifar10" else Path(source)
@@ -118,14 +180,18 @@ def load_images(source: str = "cifar10") -> ImageSet:
         return _assemble("cifar10", train, test)
     if not path.is_dir():
         raise ArchrepError(f"No image data at {path}. {HOW_TO_GET}.")
-    parquet = {s: sorted(p for p in path.rglob("*.parquet") if p.name.startswith(s)) for s in ("train", "test")}
-    if parquet["train"] and parquet["test"]:
-        return _assemble("cifar10", _read_parquet(parquet["train"]), _read_parquet(parquet["test"]))
+    if is_image_folder(path):
+        return image_folder(path)
+    files = parquet_files(path)
+    if files["train"] and (files["val"] or files["test"]):
+        if _encoded_size(files["train"][0]) != (32, 32):
+            return image_parquet(path, files["train"], files["val"] or files["test"])
+        return _assemble("cifar10", _read_parquet(files["train"]), _read_parquet(files["test"] or files["val"]))
     found = {p.name: p for p in path.rglob("*.bin")}
     if "test_batch.bin" in found:
         train, test = _read_binary({name: p.read_bytes() for name, p in found.items()}, path)
         return _assemble("cifar10", train, test)
-    raise ArchrepError(f"No CIFAR-10 files in {path}. {HOW_TO_GET}.")
+    raise ArchrepError(f"No CIFAR-10 or ImageNet files in {path}. {HOW_TO_GET}.")
 
 
 def _download() -> Path:
@@ -160,6 +226,20 @@ def _read_parquet(files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
     if shapes != {(32, 32, 3)}:
         raise ArchrepError(f"{files[0].parent}: expected 32x32 RGB images, got shapes {sorted(shapes)[:3]}.")
     return np.stack(pixels).transpose(0, 3, 1, 2), np.concatenate(labels)
+
+
+def _encoded_size(file: Path) -> tuple[int, int]:
+    """Width and height of the first image of a parquet file; (32, 32) where that cannot be told."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from PIL import Image
+
+    try:
+        rows = next(pq.ParquetFile(file).iter_batches(1))
+        column = "img" if "img" in rows.schema.names else "image"
+        return Image.open(io.BytesIO(rows[column][0].as_py()["bytes"])).size
+    except (pa.ArrowException, LookupError, TypeError, ValueError, OSError, StopIteration):
+        return 32, 32  # reading it as CIFAR-10 says what is wrong
 
 
 def _read_archive(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -199,17 +279,34 @@ def _assemble(
 ) -> ImageSet:
     """Splits validation images off the training images: a fixed random tenth unless `val` says how many."""
     pixels, labels = (np.ascontiguousarray(a) for a in train)
-    num_classes = int(labels.max()) + 1
-    if labels.min() < 0 or num_classes > 1000 or len(np.unique(labels)) != num_classes:
-        raise ArchrepError(f"{name}: labels must be 0 … classes-1, each present; got {np.unique(labels)[:12]}.")
-    val = len(labels) // 10 if val is None else val
+    num_classes = count_classes(labels, name)
     scaled = pixels.astype(np.float32).transpose(1, 0, 2, 3).reshape(3, -1) / 255
     mean, std = tuple(scaled.mean(axis=1).tolist()), tuple(scaled.std(axis=1).tolist())
-    everything = Images(torch.from_numpy(pixels), torch.from_numpy(labels), mean, std)
-    held_out = torch.zeros(len(labels), dtype=torch.bool)
-    held_out[torch.from_numpy(np.random.Generator(np.random.PCG64(1)).permutation(len(labels))[:val])] = True
+    everything = PixelImages(torch.from_numpy(pixels), torch.from_numpy(labels), mean, std)
+    mask = held_out(len(labels), len(labels) // 10 if val is None else val)
     train_part, val_part = (
-        Images(everything.pixels[mask], everything.labels[mask], mean, std) for mask in (~held_out, held_out)
+        PixelImages(everything.pixels[chosen], everything.labels[chosen], mean, std) for chosen in (~mask, mask)
     )
     test_pixels, test_labels = (torch.from_numpy(np.ascontiguousarray(a)) for a in test)
-    return ImageSet(name, train_part, val_part, Images(test_pixels, test_labels, mean, std), num_classes)
+    return ImageSet(name, train_part, val_part, PixelImages(test_pixels, test_labels, mean, std), num_classes)
+
+
+def held_out(n: int, val: int) -> Tensor:
+    """Mask (n,) of the `val` training images that serve as validation images: fixed, at random."""
+    mask = torch.zeros(n, dtype=torch.bool)
+    mask[torch.from_numpy(np.random.Generator(np.random.PCG64(1)).permutation(n)[:val])] = True
+    return mask
+
+
+def count_classes(labels: np.ndarray, name: str) -> int:
+    """Number of classes of training images.
+
+    Raises:
+        ArchrepError: if the labels are not 0 … classes-1, each present.
+    """
+    num_classes = int(labels.max()) + 1 if len(labels) else 0
+    if num_classes < 2 or labels.min() < 0 or num_classes > 100_000 or len(np.unique(labels)) != num_classes:
+        raise ArchrepError(
+            f"{name}: labels must be 0 … classes-1, at least two classes, each present; got {np.unique(labels)[:12]}."
+        )
+    return num_classes

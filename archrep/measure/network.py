@@ -41,7 +41,7 @@ def measure(architecture: Architecture, protocol: Protocol, images: ImageSet, se
         "diverged": diverged,
         "latency_ms": latency,
         "params": count_params(network),
-        "flops": count_flops(network, images.test.pixels.shape[1:]),
+        "flops": count_flops(network, (3, images.image_size, images.image_size)),
         "seconds": time.perf_counter() - began,
         "curve": [round(v, 2) for v in smooth[protocol.window - 1 :: protocol.window]],
     }

@@ -98,7 +98,7 @@ def test_augmentation_flips_and_crops():
 def test_wrong_inputs(tmp_path, monkeypatch):
     with pytest.raises(ArchrepError, match="No image data"):
         load_images(str(tmp_path / "nowhere"))
-    with pytest.raises(ArchrepError, match="No CIFAR-10 files"):
+    with pytest.raises(ArchrepError, match="No CIFAR-10 or ImageNet files"):
         load_images(str(tmp_path))
     write_parquet(tmp_path, label="category")
     with pytest.raises(ArchrepError, match="not a parquet file of images"):
