@@ -3,11 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from archrep.errors import ArchrepError
 from archrep.graph.archgraph import ArchGraph, Shape
+
+if TYPE_CHECKING:
+    from archrep.space.deepnets.config import DeepNetConfig
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,7 @@ class Architecture:
         space, split: where it comes from; the split is empty in a space without splits.
         make_graph: called once per vocabulary, with its name. make_network: called at every `build()`.
         input_shape: shape of one input without the batch dimension.
+        config: genotype and arguments of a DeepNets architecture.
     """
 
     id: str
@@ -27,6 +32,7 @@ class Architecture:
     make_graph: Callable[[str], ArchGraph]
     make_network: Callable[[], nn.Module]
     input_shape: Shape = (3, 32, 32)
+    config: "DeepNetConfig | None" = None
 
     @property
     def graph(self) -> ArchGraph:

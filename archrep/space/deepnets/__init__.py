@@ -4,7 +4,7 @@ config → plan → graph (`Emitter`) and network; sampler: (preset, split, inde
 splits on disk.
 """
 
-from archrep.space.deepnets.architecture import deepnet_of
+from archrep.space.deepnets.architecture import deepnet_of, fitted
 from archrep.space.deepnets.config import OPS, VIT, DeepNetConfig, Genotype
 from archrep.space.deepnets.generate import generate
 from archrep.space.deepnets.graph import Emitter
@@ -27,6 +27,7 @@ __all__ = [
     "Store",
     "Stream",
     "deepnet_of",
+    "fitted",
     "generate",
     "limits",
     "make_plan",
