@@ -13,10 +13,10 @@ from archrep.plot.style import house_style
 PANELS = {
     "nodes": "nodes per graph",
     "edges": "edges per graph",
-    "params": "parameters at C = 32",
+    "params": "parameters at C = 32 (mean only)",
     "path_length": "mean path length",
 }
-OURS, PUBLISHED = "#0173b2", "#de8f05"
+OURS, PALE, PUBLISHED = "#0173b2", "#a6c9df", "#de8f05"
 
 
 def draw_statistics(rows: Sequence[dict[str, Any]]) -> tuple[Figure, pd.DataFrame]:
@@ -39,7 +39,9 @@ def draw_statistics(rows: Sequence[dict[str, Any]]) -> tuple[Figure, pd.DataFram
         for axes, cell in zip(below.subplots(1, 2), ("normal", "reduce"), strict=True):
             _draw_operations(axes, rows[0], cell)
         space = rows[0]["space"]
-        figure.suptitle(f"{space}: mean ± standard deviation, and the histogram of every split", fontsize=12)
+        figure.suptitle(
+            f"{space}: mean ± standard deviation and histogram (each to its own height) of every split", fontsize=12
+        )
     return figure, points(rows)
 
 
@@ -75,14 +77,16 @@ def _draw_sizes(axes: Axes, rows: Sequence[dict[str, Any]], name: str, labels: l
         histogram, d = row[name]["histogram"], row[name]
         counts, edges = np.array(histogram["counts"]), np.array(histogram["edges"])
         if len(counts) > 1:
-            axes.stairs(y - 0.62 * counts / counts.max(), edges, baseline=y, fill=True, color=OURS, alpha=0.3)
+            axes.stairs(y - 0.62 * counts / counts.max(), edges, baseline=y, fill=True, color=PALE)
         spread = None if logarithmic else d["sd"]
         axes.errorbar(d["mean"], y + 0.1, xerr=spread, fmt="o", color=OURS, ms=4, capsize=2, lw=1.2)
         if name == "nodes" and row["published_nodes"]:
             mean, sd = row["published_nodes"]
             axes.errorbar(mean, y + 0.24, xerr=sd, fmt="D", color=PUBLISHED, ms=4, capsize=2, lw=1.2)
     if name == "nodes" and any(row["published_nodes"] for row in rows):
-        _legend(axes, "published")
+        axes.errorbar([], [], xerr=[], fmt="o", color=OURS, ms=4, label="archrep")
+        axes.errorbar([], [], xerr=[], fmt="D", color=PUBLISHED, ms=4, label="published")
+        axes.legend(fontsize=8, loc="lower right", framealpha=0.9)
     if logarithmic:
         axes.set_xscale("log")
     else:
@@ -90,33 +94,30 @@ def _draw_sizes(axes: Axes, rows: Sequence[dict[str, Any]], name: str, labels: l
     axes.set_yticks(range(len(rows)), labels if name == "nodes" else [""] * len(rows), fontsize=9)
     axes.set_ylim(len(rows) - 0.55, -0.75)
     axes.grid(axis="y", visible=False)
+    axes.set_axisbelow(True)
 
 
 def _draw_operations(axes: Axes, row: dict[str, Any], cell: str) -> None:
+    """Shares as bars; the reference's as points, or as ranges where only those are known."""
     ops = row["ops"][cell]
-    axes.barh(list(ops), list(ops.values()), color=OURS, alpha=0.6, height=0.7)
+    axes.barh(list(ops), list(ops.values()), color=PALE, height=0.7, label="archrep")
     axes.invert_yaxis()
     reference = (row["reference_ops"] or {}).get(cell, {})
     for y, (op, share) in enumerate(ops.items()):
         low, high = reference.get(op, (share, share))
-        axes.text(max(share, high), y, f"  {share:.3f}", va="center", fontsize=8)
-    if reference:
-        low, high = np.array([reference[op] for op in ops]).T
-        axes.errorbar((low + high) / 2, list(ops), xerr=(high - low) / 2, fmt="D", color=PUBLISHED, ms=4, capsize=2)
-        if cell == "reduce":  # where there is room
-            _legend(axes, "reference")
+        axes.text(max(share, high), y, f"    {share:.3f}", va="center", fontsize=8, color=OURS)
+        if reference:
+            label = "reference" if y == 0 else None
+            axes.plot([low, high], [y, y], "|-" if low < high else "D", color=PUBLISHED, ms=5, label=label)
+    if reference and cell == "reduce":  # where there is room
+        axes.legend(fontsize=8, loc="lower right", framealpha=0.9)
     axes.margins(x=0.1)
     name = {"normal": "normal", "reduce": "reduction"}[cell]
     axes.set_title(f"operations of the {name} cells · {row['split']} · n = {_count(row['architectures'])}", fontsize=11)
     axes.set_xlabel("share of edges")
     axes.tick_params(axis="y", labelsize=9)
     axes.grid(axis="y", visible=False)
-
-
-def _legend(axes: Axes, other: str) -> None:
-    axes.errorbar([], [], xerr=[], fmt="o", color=OURS, ms=4, label="archrep")
-    axes.errorbar([], [], xerr=[], fmt="D", color=PUBLISHED, ms=4, label=other)
-    axes.legend(fontsize=8, loc="lower right", framealpha=0.9)
+    axes.set_axisbelow(True)
 
 
 def _count(n: int) -> str:
