@@ -8,7 +8,7 @@ import torch
 
 import archrep
 from archrep.graph.cost import count_flops, count_params
-from archrep.space.deepnets import LIMITS, DeepNet, Emitter, Generated, make_plan
+from archrep.space.deepnets import LIMITS, DeepNet, Emitter, Generated, generate, make_plan
 from archrep.space.deepnets.sampler import standard
 
 SPLITS = [(preset, split) for preset, splits in LIMITS.items() for split in splits]
@@ -46,16 +46,15 @@ def test_standard_parameter_counts(preset, split):
         assert standard(config, imagenet).num_params == count_params(network)
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("n", [6, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("split", list(LIMITS["deepnets"]))
-def test_random_architectures_build_and_run(split, tmp_path):
-    """125 of each of the 8 splits, forward at batch 2; the count is the stored one."""
-    from archrep.space.deepnets import generate
-
-    folder = "deepnets:{}".format(generate(tmp_path / split, "deepnets", split, 125, workers=1).path)
-    shard = archrep.space.deepnets.Store(tmp_path / split).shard(0)
-    for row, architecture in enumerate(archrep.architectures(folder)):
-        network = architecture.build()
-        assert network(torch.randn(2, 3, 32, 32)).shape == (2, 10)
-        assert count_params(network) == shard.columns["params"][row]
-        assert architecture.graph.num_params <= shard.columns["params"][row]
+def test_all_build_and_run(split, n, tmp_path):
+    """All random architectures run at batch 2 and have the stored parameters: on meta, every hundredth really."""
+    store = generate(tmp_path / split, "deepnets", split, n, workers=1)
+    for i, counted in enumerate(store.shard(0).columns["params"]):
+        for device in ("meta", "cpu") if i % 100 == 0 else ("meta",):
+            architecture = store.architecture(i)
+            with torch.device(device):
+                network = architecture.build()
+                assert network(torch.ones(2, 3, 32, 32)).shape == (2, 10), architecture.id
+            assert count_params(network) == counted, architecture.id
