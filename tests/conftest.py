@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -52,3 +53,13 @@ def small():
 @pytest.fixture(scope="session")
 def ghn():
     return archrep.GHN.untrained(seed=3)
+
+
+@pytest.fixture(scope="session")
+def cifar10_folder(shared, tmp_path_factory) -> Path:
+    """The first 2,000 training and 500 test images of real CIFAR-10; decoding all of them takes half a minute."""
+    folder = tmp_path_factory.mktemp("cifar10")
+    for part, count in (("train", 2000), ("test", 500)):
+        table = pq.read_table(shared / "data" / "cifar10" / f"{part}.parquet")
+        pq.write_table(table.slice(0, count), folder / f"{part}.parquet")
+    return folder

@@ -20,7 +20,7 @@ ALLOWED = {
     "probe": {"ghn", "space", "graph", "data"},
     "plot": {"probe", "data", "graph"},
 }
-BASE = {"errors", "files", "seeding"}
+BASE = {"errors", "files", "journal", "seeding", "workers"}
 
 
 def test_environment_yml_is_pyproject():

@@ -1,5 +1,8 @@
 """Options that several commands share."""
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +12,9 @@ Archs = Annotated[
     list[str] | None,
     typer.Option("--archs", help="Architecture spec, or CSV/Parquet with a column `arch`; may be repeated."),
 ]
-DATA = typer.Option("--data", help="Folder or archive with CIFAR-10; `cifar10` downloads it, `digits` needs nothing.")
+DATA = typer.Option(
+    "--data", help="Folder or archive with CIFAR-10 or ImageNet; `cifar10` downloads it, `digits` needs nothing."
+)
 Data = Annotated[str, DATA]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, or a CUDA device such as cuda:0.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
@@ -17,6 +22,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Use only the first N architectures.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; default: all cores.")]
+Workers = Annotated[
+    int, typer.Option("--workers", min=1, help="Processes; the result is that of one, with as many --threads in each.")
+]
 Checkpoint = Annotated[
     Path | None, typer.Option("--checkpoint", help="GHN checkpoint; default: the one that ships with archrep.")
 ]
@@ -75,3 +83,44 @@ def select_one(arch: str, command: str):
     if len(selected) > 1:
         raise ArchrepError(f"{arch} names several architectures; {command} takes one, such as {selected[0].id}.")
     return selected[0]
+
+
+@contextmanager
+def progress(total: int, unit: str) -> Iterator[Callable[[dict], None]]:
+    """A progress bar on stderr, off when that is no terminal; gives what is to be called with every finished row."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit=unit, disable=not sys.stderr.isatty()) as bar:
+
+        def show(row: dict) -> None:
+            bar.update()
+            bar.set_postfix(arch=row["arch"], accuracy=row.get("accuracy", "failed"))
+
+        yield show
+
+
+def print_failures(rows: list[dict], shown: int = 20) -> None:
+    """Names on stderr the rows that failed, the first ones with their reasons."""
+    failures = list(dict.fromkeys(f"failed: {row['arch']}: {row['error']}" for row in rows if "error" in row))
+    for line in failures[:shown]:
+        print(line, file=sys.stderr)
+    if len(failures) > shown:
+        print(f"… and {len(failures) - shown} more", file=sys.stderr)
+
+
+def percent(*values: float | None) -> str:
+    """A percentage, or an interval of two; a dash where there is none."""
+    return "–" if None in values else " – ".join(f"{value:.2f}" for value in values)
+
+
+def print_table(title: str, columns: list[str], lines: list[list[str]]) -> None:
+    """A table on stdout; columns of numbers, which follow the first column `n`, stand at the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title)
+    for position, name in enumerate(columns):
+        table.add_column(name, justify="left" if position < columns.index("n") else "right", no_wrap=True)
+    for cells in lines:
+        table.add_row(*cells)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)

@@ -131,11 +131,16 @@ class ImageSet:
 
     @cached_property
     def digest(self) -> str:
-        """First 16 hex digits of a SHA-256: of pixels and labels, or of names, sizes and labels of image files."""
-        sha = hashlib.sha256()
-        for part in (self.train, self.val, self.test):
-            part.identify(sha)
-        return sha.hexdigest()[:16]
+        """See `digest_of`."""
+        return digest_of(self.train, self.val, self.test)
+
+
+def digest_of(*parts: Images) -> str:
+    """First 16 hex digits of a SHA-256: of pixels and labels, or of names, sizes and labels of image files."""
+    sha = hashlib.sha256()
+    for part in parts:
+        part.identify(sha)
+    return sha.hexdigest()[:16]
 
 
 def stratified(labels: Tensor, size: int) -> Tensor:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
 from archrep.errors import ArchrepError, first_line
@@ -17,6 +18,32 @@ def write_table(table: pa.Table, header: dict, path: Path, force: bool) -> None:
     metadata = {**(table.schema.metadata or {}), KEY: json.dumps(header).encode()}
     with atomic(path, force) as temporary:
         pq.write_table(table.replace_schema_metadata(metadata), temporary)
+
+
+def write_rows(rows: list[dict], header: dict, path: Path) -> None:
+    """Writes rows as CSV or, with the header, as Parquet, by the suffix of `path`; atomically, over what is there."""
+    table = pa.Table.from_pylist(rows, _schema(rows))
+    if path.suffix == ".csv":
+        with atomic(path, force=True) as temporary:
+            csv.write_csv(table, temporary)
+    else:
+        write_table(table, header, path, force=True)
+
+
+def _schema(rows: list[dict]) -> pa.Schema:
+    """Columns of all rows, in the order in which they appear."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.schema([pa.field(n, pa.array([row.get(n) for row in rows]).type) for n in names])
+
+
+def check_rows_path(path: Path) -> None:
+    """Asked before long work starts.
+
+    Raises:
+        ArchrepError: if `write_rows` cannot write that kind of file.
+    """
+    if path.suffix not in (".csv", ".parquet") or path.is_dir():
+        raise ArchrepError(f"{path}: a table is a Parquet or CSV file; give --out a name in .parquet or .csv.")
 
 
 def read_table(path: Path, kind: str, required: tuple[str, ...]) -> tuple[pa.Table, dict]:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from archrep.seeding import seeded
 from archrep.space.architecture import Architecture
 
 
@@ -12,6 +13,21 @@ def skeleton(architecture: Architecture) -> nn.Module:
     with torch.device("meta"):
         network = architecture.build()
     return use_batch_statistics(network)
+
+
+def runnable(architecture: Architecture, device: torch.device) -> nn.Module:
+    """The architecture's network for `run` on a device: a skeleton where that will do, else a real network.
+
+    A real one is needed if it computes with values when it is made, or has buffers (index tables of attention).
+    """
+    try:
+        network = skeleton(architecture)
+        if next(network.buffers(), None) is None:
+            return network
+    except (RuntimeError, NotImplementedError):
+        pass
+    with seeded(0):
+        return use_batch_statistics(architecture.build()).to(device)
 
 
 def use_batch_statistics(network: nn.Module) -> nn.Module:

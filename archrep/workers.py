@@ -1,0 +1,63 @@
+"""Work in several processes that end with their parent, however it ends."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+from threading import Thread
+from typing import Any, TypeVar
+
+import torch
+
+from archrep.errors import ArchrepError
+
+T = TypeVar("T")
+_work: Callable[..., Any] | None = None  # what a worker process calls
+
+
+def in_processes(
+    work: Callable[..., T], jobs: Sequence[tuple], workers: int, threads: int = 1
+) -> Iterator[tuple[int, T]]:
+    """Calls `work(*job)` for every job in spawned processes; yields (position of the job, result) as they finish.
+
+    Args:
+        work: picklable; every process gets one copy for all its jobs, tensors in shared memory.
+        threads: CPU threads of each process.
+
+    Raises:
+        ArchrepError: if a process dies.
+    """
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(work, threads))
+    try:
+        futures = {pool.submit(_call, job): position for position, job in enumerate(jobs)}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BrokenProcessPool as error:
+        raise ArchrepError(
+            "A worker process died (killed, or out of memory). What had finished is kept; run it again, with fewer "
+            "--workers."
+        ) from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _start(work: Callable[..., Any], threads: int) -> None:
+    global _work
+    _work = work
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt ends it at once, without a traceback
+    torch.set_num_threads(threads)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _call(job: tuple) -> Any:
+    assert _work is not None
+    return _work(*job)
