@@ -20,7 +20,7 @@ ALLOWED = {
     "probe": {"ghn", "space", "graph", "data"},
     "plot": {"probe", "data", "graph"},
 }
-BASE = {"errors", "files", "journal", "seeding", "workers"}
+BASE = {"compiled", "errors", "files", "journal", "seeding", "workers"}
 
 
 def test_environment_yml_is_pyproject():
