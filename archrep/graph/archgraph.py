@@ -131,15 +131,16 @@ def _digest(labels: Sequence[bytes], edges: Sequence[Sequence[int]]) -> str:
     for u, v in edges:
         before[v].append(u)
         after[u].append(v)
-    state = list(labels)
+    state, blake2b = list(labels), hashlib.blake2b
     for _ in range(2):
         for order, neighbours in ((range(n), before), (range(n - 1, -1, -1), after)):
             new: list[bytes] = [b""] * n
             for i in order:  # neighbours come earlier in this order
-                parts = b",".join(sorted(new[j] for j in neighbours[i]))
-                new[i] = hashlib.blake2b(state[i] + b";" + parts, digest_size=8).digest()
+                near = neighbours[i]
+                parts = new[near[0]] if len(near) == 1 else b",".join(sorted([new[j] for j in near]))
+                new[i] = blake2b(state[i] + b";" + parts, digest_size=8).digest()
             state = new
-    return hashlib.blake2b(b"".join(sorted(state)), digest_size=16).hexdigest()
+    return blake2b(b"".join(sorted(state)), digest_size=16).hexdigest()
 
 
 __all__ = ["MAX_DISTANCE", "ArchGraph", "Shape"]

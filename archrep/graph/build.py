@@ -32,7 +32,11 @@ class Op:
 
 
 def build_graph(
-    ops: Sequence[Op], output: int, param_shapes: Mapping[str, Shape], vocabulary: str = "released"
+    ops: Sequence[Op],
+    output: int,
+    param_shapes: Mapping[str, Shape],
+    vocabulary: str = "released",
+    nodes: "Nodes | None" = None,
 ) -> ArchGraph:
     """Builds the computational graph of everything that `ops[output]` depends on.
 
@@ -41,11 +45,12 @@ def build_graph(
         output: position of the operation whose result is the network's output.
         param_shapes: shape of every parameter of the network.
         vocabulary: "released" or "extended"; kinds that it does not have become their nearest primitive.
+        nodes: `wire(ops, output, vocabulary)` where it is known already.
 
     Raises:
         CaptureError: if the output does not depend on the input.
     """
-    nodes = wire(ops, output, vocabulary)
+    nodes = nodes or wire(ops, output, vocabulary)
     kept = [ops[i] for i in nodes.inputs]
     used = {name for op in kept for name in op.params}
     graph = ArchGraph()

@@ -32,7 +32,6 @@ from typing import Any
 import numpy as np
 
 from archrep.errors import ArchrepError, first_line, lookup, unknown
-from archrep.graph.build import wire
 from archrep.space.architecture import Architecture
 from archrep.space.deepnets import DeepNetConfig, Emitter, Split, make_plan
 from archrep.space.deepnets.plan import Plan
@@ -258,7 +257,7 @@ def _lost(plan: Plan, stored: Counter[int]) -> frozenset[str] | None:
 def _ancestries_without(plan: Plan, lost: frozenset[str] = frozenset()) -> tuple[list[int], list[tuple[str, ...]]]:
     """Ancestry and names of the parameters of every node of a plan's graph, where some steps have lost theirs."""
     emitter = Emitter(plan, contracted=lost)
-    nodes = wire(emitter.ops, emitter.output)
+    nodes = emitter.nodes
     return _ancestries(nodes.edges, len(nodes.primitive)), [emitter.ops[i].params for i in nodes.inputs]
 
 

@@ -22,7 +22,6 @@ import numpy as np
 
 from archrep.errors import ArchrepError
 from archrep.files import atomic, refuse_existing
-from archrep.graph.build import wire
 from archrep.graph.distance import shortest_distances
 from archrep.graph.primitives import VOCABULARIES
 from archrep.space.deepnets import DeepNetConfig, Emitter, Split, make_plan
@@ -140,7 +139,7 @@ def _write_split(group: Any, source: Split, size: int, disk: _Disk, progress: Pr
 
 def _graph(emitter: Emitter) -> tuple[list[tuple[str, int, str]], np.ndarray]:
     """Primitive, cell and name of every node, and the distances, (N, N) uint8."""
-    nodes = wire(emitter.ops, emitter.output)
+    nodes = emitter.nodes
     edges = np.array(nodes.edges, np.int64).reshape(-1, 2).T
     distances = shortest_distances(edges, len(nodes.primitive))
     described = []

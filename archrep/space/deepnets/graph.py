@@ -5,10 +5,11 @@ captured one.
 """
 
 from collections.abc import Callable, Set
+from functools import cached_property
 from math import prod
 
 from archrep.graph.archgraph import ArchGraph, Shape
-from archrep.graph.build import Op, build_graph
+from archrep.graph.build import Nodes, Op, build_graph, wire
 from archrep.space.deepnets.plan import HEADS, Plan, Step
 
 
@@ -41,11 +42,16 @@ class Emitter:
             self.cells += [step.cell] * (len(self.ops) - operations)
         self.output = result[len(plan.steps) - 1]
 
-    def graph(self, vocabulary: str = "released") -> ArchGraph:
-        """The computational graph."""
-        return build_graph(self.ops, self.output, self.param_shapes, vocabulary)
+    def graph(self, vocabulary: str = "released", nodes: Nodes | None = None) -> ArchGraph:
+        """The computational graph; `nodes` as in `build_graph`: those of the same genotype in any width."""
+        return build_graph(self.ops, self.output, self.param_shapes, vocabulary, nodes)
 
-    @property
+    @cached_property
+    def nodes(self) -> Nodes:
+        """The operations that are nodes in the released vocabulary."""
+        return wire(self.ops, self.output)
+
+    @cached_property
     def num_params(self) -> int:
         """Parameters of the whole network, those that the forward pass never uses included."""
         return sum(prod(shape) for shape in self.param_shapes.values())

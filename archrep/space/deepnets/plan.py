@@ -7,6 +7,7 @@ two cannot disagree about wiring. Paper § 3 and appendix A; cells as in DARTS (
 import re
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 from archrep.errors import ArchrepError
 from archrep.space.deepnets.config import OPS, DeepNetConfig, Edge
@@ -14,8 +15,7 @@ from archrep.space.deepnets.config import OPS, DeepNetConfig, Edge
 HEADS = 8  # attention heads of every msa block
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One block.
 
     Attributes:

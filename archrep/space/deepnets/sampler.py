@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import TypeVar
 
 from archrep.errors import ArchrepError, lookup
-from archrep.graph.build import wire
 from archrep.space.deepnets.config import OPS, DeepNetConfig, Edge, Genotype
 from archrep.space.deepnets.graph import Emitter
 from archrep.space.deepnets.plan import make_plan
@@ -268,6 +267,5 @@ def _affordable(config: DeepNetConfig, drawn_from: Limits) -> list[int]:
 
 def _digest_bin(emitter: Emitter) -> int:
     """0 … 7 from the primitives and the number of edges of the graph: the same for isomorphic graphs."""
-    nodes = wire(emitter.ops, emitter.output)
-    key = f"{sorted(nodes.primitive)} {sum(map(len, nodes.inputs.values()))}"
+    key = f"{sorted(emitter.nodes.primitive)} {sum(map(len, emitter.nodes.inputs.values()))}"
     return hashlib.blake2b(key.encode(), digest_size=1).digest()[0] % 8

@@ -126,8 +126,8 @@ def _exact(values: np.ndarray, dtype: type) -> np.ndarray:
 
 
 def _row(config: DeepNetConfig) -> dict:
-    emitter = Emitter(make_plan(config))
-    graph = emitter.graph()
+    emitter, at_c32 = Emitter(make_plan(config)), standard(config)
+    graph = emitter.graph(nodes=at_c32.nodes)
     shapes, shape_of = np.unique(graph.shape.numpy(), axis=0, return_inverse=True)
     source, target = graph.edge_index.numpy()
     distance = graph.distance_matrix
@@ -135,7 +135,7 @@ def _row(config: DeepNetConfig) -> dict:
     return {
         **{name: getattr(config, name) for name in (*FLAGS, *NUMBERS)},
         "params": emitter.num_params,
-        "params_c32": standard(config).num_params,
+        "params_c32": at_c32.num_params,
         "params_c32_imagenet": standard(config, imagenet=True).num_params,
         "flops": 2 * emitter.macs,
         "depth": graph.levels.max(),
