@@ -39,7 +39,7 @@ from archrep.train.meta_batches import MetaBatches
 
 WORKERS = 2
 READS = 16384  # random architectures per repetition
-BATCH = 32
+BATCH = 64
 TABLE = ("| | bar | median | best | per core | load |", "|---|--:|--:|--:|--:|--:|")
 Row = tuple[str, ...]  # what, bar, median, best, per second of a core, load
 
@@ -148,6 +148,8 @@ def contents(stores: Sequence[Store]) -> Iterator[str]:
     yield ""
     yield "Mean ± standard deviation. Duplicates: architectures with the graph of an earlier one, shapes ignored."
     yield f"Graphs in common, of {len(pairs)} pairs of splits: {'; '.join(common) or 'none'}."
+    yield "More in [figures/deepnets-statistics](../figures/deepnets-statistics.png):"
+    yield f"`archrep info graphs/{{{','.join(names.values())}}} --out figures/deepnets-statistics`"
 
 
 def mean_sd(d: dict[str, float], unit: float = 1, digits: int = 1) -> str:

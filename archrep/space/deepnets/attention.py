@@ -24,7 +24,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """
     if COMPILES and q.device.type == "cpu" and q.dtype == torch.float32 and q.shape[2] <= WIDEST:
         return _Attention.apply(q, k, v)
-    return F.scaled_dot_product_attention(*(x.transpose(2, 3) for x in (q, k, v))).transpose(2, 3)
+    q, k, v = (x.transpose(2, 3) for x in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v).transpose(2, 3)
 
 
 class _Attention(torch.autograd.Function):
