@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from archrep.cli.embed import embed
 from archrep.cli.evaluate import evaluate
+from archrep.cli.finetune import finetune
 from archrep.cli.graph import graph
 from archrep.cli.list import list_spaces
 from archrep.cli.map import map_embeddings
@@ -23,6 +24,7 @@ ALL: dict[str, Callable[..., None]] = {
     "map": map_embeddings,
     "predict": predict,
     "evaluate": evaluate,
+    "finetune": finetune,
     "train": train,
     "measure": measure,
     "convert": convert,

@@ -62,7 +62,7 @@ def evaluate(
     jobs = [Job({"ghn": name, "arch": a.id, "space": a.space, "split": a.split}, a) for name in ghns for a in selected]
     work = Evaluation(ghns, test, str(where), noise, seed)
     what = {"evaluate": {"noise": noise, "seed": seed}}
-    output = Output.of(out, what, checkpoint, image_set.name, test, force) if out else None
+    output = Output.of(out, what, checkpoint, image_set.name, (test,), force) if out else None
     with options.progress(len(jobs), "arch") as show:
         each = threads or max(torch.get_num_threads() // workers, 1)
         rows = run_jobs(work, jobs, output.journal if output else None, workers, each, show)

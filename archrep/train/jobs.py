@@ -100,7 +100,7 @@ class Output:
     facts: dict
 
     @classmethod
-    def of(cls, path: Path, what: dict, checkpoint: Path, data: str, images: Images, force: bool) -> "Output":
+    def of(cls, path: Path, what: dict, checkpoint: Path, data: str, images: Sequence[Images], force: bool) -> "Output":
         """Opens the output of work with a GHN on images; `what` says which work.
 
         Raises:
@@ -108,10 +108,9 @@ class Output:
                 or the journal is of other work.
         """
         check_rows_path(path)
-        facts = {**what, "checkpoint_digest": file_digest(checkpoint), "data": data, "data_digest": digest_of(images)}
-        header = {"journal": 1, **facts, "images": len(images)}
+        facts = {**what, "checkpoint_digest": file_digest(checkpoint), "data": data, "data_digest": digest_of(*images)}
         of = "written by another checkpoint, on other images or with other options"
-        journal = Journal(path.with_suffix(".jsonl"), header, of)
+        journal = Journal(path.with_suffix(".jsonl"), {"journal": 1, **facts}, of)
         refuse_existing(path, force or bool(journal.rows))
         return cls(path, journal, facts)
 

@@ -78,7 +78,30 @@ def test_evaluate_json(files):
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
     assert [r["ghn"] for r in rows] == ["checkpoint", "untrained"]
-    assert rows[0]["n"] == 2
+    assert {"split", "n", "mean", "max", "ci_low", "ci_high"} <= set(rows[0])
+    assert (rows[0]["split"], rows[0]["n"]) == ("test", 2)
+
+
+@pytest.mark.shared
+def test_evaluate_shows_failures_and_published_figures(files, cifar10_folder, tmp_path):
+    done = run(
+        *("evaluate", "--checkpoint", files / "ghn.safetensors", "--data", cifar10_folder, "--images", 64),
+        *("--archs", "nasbench_macro:00000000", "--archs", "deepnets:bnfree:0", "--archs", "missing.py:net"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    (tmp_path / "nets.py").write_text(OWN + "\nclass Large(Net):\n    input_shape = (3, 64, 64)\n")
+    done = run(
+        *("evaluate", "--checkpoint", files / "ghn.safetensors", "--data", cifar10_folder, "--images", 64),
+        *("--archs", "deepnets:bnfree:0", "--archs", "nets.py:Large", "--out", "e.csv"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    bnfree = next(line for line in done.stdout.splitlines() if "deepnets:bnfree" in line)
+    assert bnfree.split("│")[-4:-1] == [" 36.8 ".rjust(13), " 13.7 ".rjust(13), " 23.9 ".rjust(11)]
+    assert "own: 1 failed (not in the mean)" in done.stdout
+    assert "failed: nets.py:Large: takes 3×64×64, the images are 3×32×32" in done.stderr
+    assert (tmp_path / "e.csv").read_text().count("\n") == 2
 
 
 OWN = """
@@ -171,6 +194,20 @@ ERRORS = {
     "unwritable": ("embed --checkpoint {ghn} --archs deepnets-small:test:0 --out {l}/x/e.parquet", "Cannot write"),
     "unknown device": ("embed --checkpoint {ghn} --archs deepnets-small:test:0 --device tpu9", "No device"),
     "no architectures": ("evaluate --checkpoint {ghn} --archs empty.csv --data digits", "name none"),
+    "not a result table": (
+        "evaluate --checkpoint {ghn} --archs deepnets-small:test:0 --data digits --out e.txt",
+        "a name in .parquet or .csv",
+    ),
+    "existing results": (
+        "evaluate --checkpoint {ghn} --archs deepnets-small:test:0 --data digits --out {l}",
+        "--force",
+    ),
+    "nothing to fine-tune": ("finetune --checkpoint {ghn} --data digits", "Nothing to fine-tune"),
+    "unknown initialisation": (
+        "finetune --archs deepnets-small:test:0 --init he --data digits",
+        "Unknown initialisation 'he'",
+    ),
+    "too many shots": ("finetune --archs deepnets-small:test:0 --data digits --shots 1000", "Give fewer --shots"),
     "foreign folder": ("probe --embeddings {e} --labels {l} --out data --force", "not just an earlier result"),
     "not a table": ("measure --archs deepnets-small:test:0 --data digits --out l.jsonl", "ends in .parquet"),
     "resume and more": ("train --resume data --steps 3", "only --device goes with it"),

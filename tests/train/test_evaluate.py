@@ -238,12 +238,12 @@ def test_a_killed_evaluation_resumes(digits, tmp_path):
     assert table["accuracy"].to_pylist() == [r.accuracy for r in whole]
     assert json.loads(done.stdout)[0]["mean"] == pytest.approx(summarize(whole)[0]["mean"])
     with pytest.raises(ArchrepError, match=r"with other options\. Choose another --out"):
-        Output.of(out, {"evaluate": {"noise": 0.1, "seed": 0}}, checkpoint, "digits", images, False)
+        Output.of(out, {"evaluate": {"noise": 0.1, "seed": 0}}, checkpoint, "digits", [images], False)
 
 
 def test_a_table_has_the_jobs_in_order_and_what_else_the_journal_has(digits, small, tmp_path):
     GHN.untrained(seed=1).save(tmp_path / "g.safetensors")
-    output = Output.of(tmp_path / "t.csv", {}, tmp_path / "g.safetensors", "digits", digits.test, False)
+    output = Output.of(tmp_path / "t.csv", {}, tmp_path / "g.safetensors", "digits", [digits.test], False)
     jobs = jobs_of(small[:3])
     older = jobs_of(small[3:4])[0].key | {"accuracy": 1.0}
     for row in (older, jobs[2].key | {"accuracy": 2.0}, jobs[0].key | {"accuracy": 3.0}, jobs[1].key | {"error": "x"}):
@@ -251,7 +251,7 @@ def test_a_table_has_the_jobs_in_order_and_what_else_the_journal_has(digits, sma
     output.write(jobs, [jobs[0].key | {"accuracy": 3.0}, jobs[1].key | {"error": "x"}, jobs[2].key | {"accuracy": 2.0}])
     assert list(pd.read_csv(tmp_path / "t.csv")["arch"]) == [small[0].id, small[2].id, small[3].id]
     with pytest.raises(ArchrepError, match=r"a name in \.parquet or \.csv"):
-        Output.of(tmp_path / "t.txt", {}, tmp_path / "g.safetensors", "digits", digits.test, False)
+        Output.of(tmp_path / "t.txt", {}, tmp_path / "g.safetensors", "digits", [digits.test], False)
 
 
 @pytest.mark.shared
