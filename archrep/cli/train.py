@@ -1,9 +1,10 @@
 """`archrep train`."""
 
 import dataclasses
+import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 
@@ -13,7 +14,8 @@ from archrep.errors import ArchrepError
 
 def train(
     preset: Annotated[
-        str | None, typer.Option(help="ghn2-cifar10 (the paper) or ghn2-cifar10-small (CPU, the default).")
+        str | None,
+        typer.Option(help="ghn2, ghn1 or mlp, then -cifar10 or -imagenet (the paper's), or -cifar10-small (CPU)."),
     ] = None,
     data: Annotated[str | None, options.DATA] = None,
     archs: Annotated[
@@ -22,15 +24,36 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of the new run.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
-    meta_batch: Annotated[int | None, typer.Option(min=1, help="Architectures per step.")] = None,
+    meta_batch: Annotated[int | None, typer.Option(min=1, help="Architectures per step, over all processes.")] = None,
     images: Annotated[int | None, typer.Option(min=2, help="Images per step.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="adam or adamw.")] = None,
     lr: Annotated[float | None, typer.Option(min=0, help="Peak learning rate.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="step (×0.1 at 2/3 and 5/6) or cosine.")] = None,
+    warmup: Annotated[int | None, typer.Option(min=0, help="Steps of linearly rising learning rate.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(min=0, help="Of the optimiser.")] = None,
+    clip: Annotated[float | None, typer.Option(min=0, help="Largest norm of the gradient.")] = None,
+    network_clip: Annotated[
+        float | None, typer.Option(min=0, help="Largest norm of one network's gradient, in its parameters.")
+    ] = None,
+    small_first: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of the steps that start with small networks only.")
+    ] = None,
+    small_macs: Annotated[int | None, typer.Option(min=1, help="Most multiply-accumulates of a small one.")] = None,
+    label_smoothing: Annotated[float | None, typer.Option(min=0, max=1, help="Of the networks' loss.")] = None,
+    amp: Annotated[str | None, typer.Option(help="Half precision of the networks: off, bf16, fp16.")] = None,
+    virtual_edges: Annotated[bool | None, typer.Option(help="Ablation of paper § 4.2.", show_default=False)] = None,
+    normalize: Annotated[bool | None, typer.Option(help="Ablation of paper § 4.1.", show_default=False)] = None,
+    layer_norm: Annotated[bool | None, typer.Option(help="Ablation of paper § 4.3.", show_default=False)] = None,
     vocabulary: Annotated[
         str | None, typer.Option(help="Primitives of the graphs: released (default), extended.")
     ] = None,
     val_every: Annotated[int | None, typer.Option(min=1, help="Steps between validations.")] = None,
     save_every: Annotated[float | None, typer.Option(min=0, help="Seconds between saves of the resume state.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that prepare steps ahead of time.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random; default 0.")] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(min=0, help="Minutes after which the run is saved and left, to be resumed.")
+    ] = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
 ) -> None:
@@ -38,49 +61,111 @@ def train(
 
     Example: `archrep train --preset ghn2-cifar10-small --data ~/cifar10 --out runs/small`
 
-    A run that stopped, for whatever reason, goes on with `archrep train --resume runs/small`.
+    A run that stopped, for whatever reason, goes on with `archrep train --resume runs/small`. Several processes share
+    the architectures of a step: `torchrun --nproc-per-node 2 -m archrep.cli train …`, on GPUs also several per GPU.
     """
-    from archrep.data import load_images
-    from archrep.errors import lookup
-    from archrep.train.config import PRESETS
-    from archrep.train.run import create, read_config
+    from archrep.train.group import Group
 
     if (out is None) == (resume is None):
         raise ArchrepError("Give either --out FOLDER for a new run or --resume FOLDER to continue one.")
-    sizes = {"steps": steps, "meta_batch": meta_batch, "images": images, "lr": lr, "archs": archs}
-    sizes |= {"val_every": val_every, "save_every": save_every, "seed": seed}
-    changes: dict[str, Any] = {name: value for name, value in sizes.items() if value is not None}
-    where = options.torch_device(device, None)
-    if resume is not None:
-        if changes or preset or data or threads or vocabulary:
-            raise ArchrepError("--resume continues the run as it was configured; only --device goes with it.")
-        image_set = load_images(read_config(resume)[1]["data"])
-    else:
-        config = lookup(PRESETS, preset or "ghn2-cifar10-small", "preset")
-        ghn = dataclasses.replace(config.ghn, vocabulary=vocabulary or config.ghn.vocabulary)
-        config = dataclasses.replace(config, ghn=ghn, **changes)
-        image_set = load_images(data or "cifar10")
-        if config.ghn.num_classes != image_set.num_classes:
-            raise ArchrepError(
-                f"The GHN predicts {config.ghn.num_classes} classes, {data} has {image_set.num_classes}."
-            )
-        create(config, data or "cifar10", cast("Path", out), threads)
-    folder = cast("Path", out or resume)
-    best = _with_progress(folder, image_set, where)
-    print(f"Best checkpoint: {best}")
-    print(f"Run folder: {folder} (metrics.jsonl, last.safetensors)", file=sys.stderr)
+    changes = _given(
+        archs=archs,
+        steps=steps,
+        meta_batch=meta_batch,
+        images=images,
+        optimizer=optimizer,
+        lr=lr,
+        schedule=schedule,
+        warmup=warmup,
+        weight_decay=weight_decay,
+        clip=clip,
+        network_clip=network_clip,
+        small_first=small_first,
+        small_macs=small_macs,
+        label_smoothing=label_smoothing,
+        amp=amp,
+        val_every=val_every,
+        save_every=save_every,
+        workers=workers,
+        seed=seed,
+    )
+    of_ghn = _given(virtual_edges=virtual_edges, normalize=normalize, layer_norm=layer_norm, vocabulary=vocabulary)
+    if resume is not None and (changes or of_ghn or preset or data or threads):
+        raise ArchrepError(
+            "--resume continues the run as it was configured; only --device and --time-limit go with it."
+        )
+    group = Group.join(options.torch_device(device, None))
+    try:
+        if out is not None and not _restarted(out):
+            _create(group, preset, changes, of_ghn, data or "cifar10", out, threads)
+        _continue(group, out or resume or Path(), time_limit)
+    finally:
+        group.leave()
 
 
-def _with_progress(folder: Path, image_set, device) -> Path:
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _restarted(folder: Path) -> bool:
+    """Whether torchrun has started these processes anew: the run exists then, and goes on."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0 and (folder / "config.json").exists()
+
+
+def _create(group, preset: str | None, changes: dict, of_ghn: dict, data: str, out: Path, threads: int | None) -> None:
+    from archrep.errors import lookup
+    from archrep.train.config import PRESETS
+    from archrep.train.run import create
+
+    config = lookup(PRESETS, preset or "ghn2-cifar10-small", "preset")
+    config = dataclasses.replace(config, ghn=dataclasses.replace(config.ghn, **of_ghn), **changes)
+    problem = None
+    if group.leads:
+        try:
+            create(config, data, out, threads)
+        except ArchrepError as error:
+            problem = str(error)
+    problem = group.gather(problem)[0]  # the others wait for the folder
+    if problem:
+        raise ArchrepError(problem)
+
+
+def _continue(group, folder: Path, time_limit: float | None) -> None:
     from tqdm import tqdm
 
-    from archrep.train.run import continue_run, read_config
+    from archrep.data import load_images
+    from archrep.train.run import BEST, METRICS, continue_run, read_config
 
-    total = read_config(folder)[0].steps
-    with tqdm(total=total, unit="step", disable=not sys.stderr.isatty()) as bar:
+    config, record = read_config(folder)
+    image_set = load_images(record["data"])
+    if config.ghn.num_classes != image_set.num_classes:
+        raise ArchrepError(
+            f"The GHN predicts {config.ghn.num_classes} classes, {record['data']} has {image_set.num_classes}."
+        )
+    with tqdm(total=config.steps, unit="step", disable=not (group.leads and sys.stderr.isatty())) as bar:
 
         def show(trainer, result) -> None:
             bar.update(trainer.step - bar.n)
             bar.set_postfix(loss=f"{result.loss:.3f}", accuracy=f"{result.accuracy:.1f}%")
 
-        return continue_run(folder, image_set, show, device)
+        limit = float("inf") if time_limit is None else 60 * time_limit
+        finished = continue_run(folder, image_set, show, group, limit)
+    if not group.leads:
+        return
+    if (folder / METRICS).exists():
+        _draw(folder)
+    if finished:
+        print(f"Best checkpoint: {folder / BEST}")
+        print(f"Run folder: {folder} (metrics.jsonl, curve.png, last.safetensors)", file=sys.stderr)
+    else:
+        print(f"Saved: {folder}; continue with: archrep train --resume {folder}")
+
+
+def _draw(folder: Path) -> None:
+    from archrep.plot.style import save_figure
+    from archrep.plot.training import draw_training
+    from archrep.train.run import read_metrics
+
+    lines = read_metrics(folder)
+    if lines:
+        save_figure(*draw_training(lines, folder.name), folder / "curve", force=True)

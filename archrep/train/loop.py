@@ -1,25 +1,29 @@
 """Bi-level training of a GHN (paper Eq. 2): the mean loss of a meta-batch of architectures on a batch of images.
 
 Everything random in a step follows from (seed, step), so a run that was killed continues from its last save
-exactly as if it had never stopped (CPU, same number of threads).
+exactly as if it had never stopped (CPU, same number of threads and processes).
 """
 
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from archrep.data.images import Images
 from archrep.ghn.model import GHN
 from archrep.seeding import seeded
 from archrep.space.architecture import Architecture
-from archrep.space.deepnets import Stream
-from archrep.space.specs import split_of
 from archrep.train.config import TrainConfig
 from archrep.train.functional import run, skeleton
-from archrep.train.meta_batches import MetaBatches
+from archrep.train.group import Group
+from archrep.train.steps import Step, Steps, seed_of
+
+OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+HALF_PRECISION = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -31,69 +35,119 @@ class StepResult:
     skipped: int
 
 
-class Trainer:
-    """A GHN in training, with its optimiser and position."""
+@dataclass(frozen=True)
+class _Trained:
+    """What one architecture of a step gives.
 
-    def __init__(self, config: TrainConfig, images: Images, device: torch.device = torch.device("cpu")) -> None:
-        self.config, self.images, self.device = config, images, device
-        self.ghn = GHN.untrained(config.ghn, config.seed).to(device).train()
-        self.optimizer = torch.optim.Adam(self.ghn.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
-        self.meta_batches = meta_batches(config)
+    Attributes:
+        predicted: predicted tensors that the network uses. grads: of the loss, in them.
+        figures: (3,) loss, accuracy in %, norm of the gradient.
+    """
+
+    predicted: list[Tensor]
+    grads: list[Tensor]
+    figures: Tensor
+
+
+class Trainer:
+    """A GHN in training, with its optimiser and position.
+
+    Attributes:
+        ghn: the same in all processes of the group. steps: what every step gets. step: number of steps done.
+    """
+
+    def __init__(self, config: TrainConfig, images: Images, group: Group | None = None) -> None:
+        self.config, self.group = config, group or Group()
+        self.device = self.group.device
+        self.ghn = GHN.untrained(config.ghn, config.seed).to(self.device).train()
+        optimizer = OPTIMIZERS[config.optimizer]
+        self.optimizer = optimizer(self.ghn.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.amp == "fp16")
+        self.steps = Steps(config, images, self.group)
         self.step = 0
 
-    def advance(self) -> StepResult:
-        """One optimiser step."""
-        config = self.config
-        x, y = (t.to(self.device) for t in self.images.batch(*self._image_batch()))
-        architectures = self.meta_batches[self.step]
-        predicted = self.ghn.predict_many([a.graph_in(config.ghn.vocabulary) for a in architectures])
-        leaves: list[dict[str, Tensor]] = []
-        results = []
-        with seeded(_seed(config.seed, self.step, 1), self.device):  # dropout
-            for architecture, parameters in zip(architectures, predicted, strict=True):
-                leaf, result = _forward_backward(architecture, parameters, x, y, config.meta_batch)
-                if result is not None:
-                    results.append(result)
-                    leaves.append(leaf)
-                else:
-                    leaves.append({})
-        updated = self._update(predicted, leaves)
+    def run(self) -> Iterator[StepResult]:
+        """Advances until the configured number of steps."""
+        for step in self.steps.iterate(self.step):
+            yield self.advance(step)
+
+    def advance(self, step: Step) -> StepResult:
+        """One optimiser step.
+
+        The gradient of a network stops at its predicted tensors, so no more than one network's activations are in
+        memory; then all of them go through the GHN at once.
+        """
+        x, y = (t.to(self.device, non_blocking=True) for t in (step.images, step.labels))
+        architectures = [a for _, a in step.architectures]
+        graphs = [a.graph_in(self.config.ghn.vocabulary) for a in architectures]
+        predicted = self.ghn.predict_many(graphs, step.batch) if graphs else []
+        trained = []
+        with seeded(0, self.device):  # leaves the global state alone
+            for (position, architecture), parameters in zip(step.architectures, predicted, strict=True):
+                torch.manual_seed(seed_of(self.config.seed, self.step, 1, position))  # dropout
+                trained.append(self._train(architecture, parameters, x, y))
+        finite, totals = self._finite(trained)
+        count, loss, accuracy = self._update(finite, totals)
         self.step += 1
-        skipped = len(architectures) - len(results) if updated else len(architectures)
-        if not updated:
-            return StepResult(math.nan, math.nan, skipped)
-        losses, accuracies = zip(*results, strict=True)
-        return StepResult(sum(losses) / len(losses), sum(accuracies) / len(accuracies), skipped)
+        skipped = self.config.meta_batch - count
+        return StepResult(loss / count, accuracy / count, skipped) if count else StepResult(math.nan, math.nan, skipped)
 
-    def _update(self, predicted: list[dict[str, Tensor]], leaves: list[dict[str, Tensor]]) -> bool:
-        """Backward through the GHN, once for the meta-batch, and an optimiser step; False if nothing was finite."""
-        pairs = [
-            (tensors[name], leaf.grad)
-            for tensors, own in zip(predicted, leaves, strict=True)
-            for name, leaf in own.items()
-        ]
-        pairs = [(tensor, grad) for tensor, grad in pairs if grad is not None]
-        if not pairs:
-            return False
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.lr_at(self.step)
-        self.optimizer.zero_grad()
-        tensors, grads = zip(*pairs, strict=True)
-        torch.autograd.backward(tensors, grads)
-        norm = torch.nn.utils.clip_grad_norm_(self.ghn.parameters(), self.config.clip)
-        if not torch.isfinite(norm):
-            return False
-        self.optimizer.step()
-        return True
+    def _train(self, architecture: Architecture, parameters: dict[str, Tensor], x: Tensor, y: Tensor) -> _Trained:
+        """Forward and backward of one network."""
+        leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
+        with self._autocast():
+            logits = run(skeleton(architecture).train(), leaves, x)
+            loss = F.cross_entropy(logits, y, label_smoothing=self.config.label_smoothing)
+        self.scaler.scale(loss / self.config.meta_batch).backward()
+        used = [name for name, leaf in leaves.items() if leaf.grad is not None]
+        grads = [grad for name in used if (grad := leaves[name].grad) is not None]
+        accuracy = 100 * (logits.detach().argmax(dim=1) == y).float().mean()
+        norm = torch.stack(torch._foreach_norm(grads)).norm()
+        if self.config.network_clip is not None:
+            largest = self.config.network_clip * self.scaler.get_scale() / self.config.meta_batch
+            torch._foreach_mul_(grads, (largest / (norm + 1e-12)).clamp(max=1))  # NaN stays NaN
+        return _Trained(
+            [parameters[name] for name in used], grads, torch.stack([loss.detach(), accuracy, norm]).float()
+        )
 
-    def _image_batch(self) -> tuple[Tensor, torch.Generator]:
-        """Image positions of this step, and the generator of its augmentation."""
-        per_epoch = max(len(self.images) // self.config.images, 1)
-        epoch, position = divmod(self.step, per_epoch)
-        shuffle = torch.Generator().manual_seed(_seed(self.config.seed, epoch, 2))
-        order = torch.randperm(len(self.images), generator=shuffle)
-        index = order[position * self.config.images :][: self.config.images]
-        return index, torch.Generator().manual_seed(_seed(self.config.seed, self.step, 3))
+    def _autocast(self) -> AbstractContextManager:
+        dtype = HALF_PRECISION.get(self.config.amp)
+        return torch.autocast(self.device.type, dtype, enabled=dtype is not None)
+
+    def _finite(self, trained: list[_Trained]) -> tuple[list[_Trained], Tensor]:
+        """Those without infinity or NaN, and (3,) their number, summed loss and accuracy.
+
+        In half precision, a gradient that overflows is no reason: the scaler leaves out the step and scales it down.
+        """
+        if not trained:
+            return [], torch.zeros(3, device=self.device)
+        figures = torch.stack([t.figures for t in trained])  # (n, 3)
+        checked = figures[:, :1] if self.config.amp == "fp16" else figures
+        keep = torch.isfinite(checked).all(dim=1)
+        loss, accuracy = figures[keep, :2].sum(dim=0)
+        totals = torch.stack([keep.sum().float(), loss, accuracy])
+        return [t for t, kept in zip(trained, keep.tolist(), strict=True) if kept], totals
+
+    def _update(self, trained: list[_Trained], totals: Tensor) -> tuple[int, float, float]:
+        """Backward through the GHN, once for the meta-batch, and an optimiser step; totals over all processes."""
+        weights = list(self.ghn.parameters())
+        for weight in weights:
+            weight.grad = torch.zeros_like(weight)
+        if trained:
+            torch.autograd.backward([p for t in trained for p in t.predicted], [g for t in trained for g in t.grads])
+        self.group.add_up([*(weight.grad for weight in weights if weight.grad is not None), totals])
+        count, loss, accuracy = totals.tolist()
+        if not count:
+            return 0, 0.0, 0.0
+        for settings in self.optimizer.param_groups:
+            settings["lr"] = self.config.lr_at(self.step)
+        self.scaler.unscale_(self.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(weights, self.config.clip)
+        if self.config.amp != "fp16" and not torch.isfinite(norm):
+            return 0, 0.0, 0.0
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return int(count), loss, accuracy
 
     def state(self) -> dict:
         """Everything that a continued run needs, as plain types and tensors."""
@@ -102,6 +156,7 @@ class Trainer:
             "ghn": self.ghn.state_dict(),
             "provenance": self.ghn.provenance,
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
         }
 
     def load_state(self, state: dict) -> None:
@@ -109,48 +164,5 @@ class Trainer:
         self.ghn.load_state_dict(state["ghn"])
         self.ghn.provenance = state["provenance"]
         self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
         self.step = state["step"]
-
-
-def _forward_backward(
-    architecture: Architecture, parameters: dict[str, Tensor], x: Tensor, y: Tensor, meta_batch: int
-) -> tuple[dict[str, Tensor], tuple[float, float] | None]:
-    """Loss gradient in the predicted parameters; None if the loss or a gradient is not finite.
-
-    The gradient stops at the predicted tensors, so no more than one network's activations are in memory.
-    """
-    leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
-    logits = run(skeleton(architecture).train(), leaves, x)
-    loss = torch.nn.functional.cross_entropy(logits, y)
-    if not torch.isfinite(loss):
-        return {}, None
-    (loss / meta_batch).backward()
-    if not all(torch.isfinite(leaf.grad.sum()) for leaf in leaves.values() if leaf.grad is not None):
-        return {}, None
-    accuracy = (logits.detach().argmax(dim=1) == y).float().mean()
-    return leaves, (float(loss.detach()), 100 * float(accuracy))
-
-
-def meta_batches(config: TrainConfig) -> MetaBatches:
-    """The architectures of every step of a run."""
-    split, chosen = split_of(config.archs or f"{config.space}:train")
-    return MetaBatches(
-        split,
-        chosen,
-        steps=config.steps,
-        meta_batch=config.meta_batch,
-        max_nodes=config.max_nodes,
-        vocabulary=config.ghn.vocabulary,
-        seed=config.seed,
-    )
-
-
-def _seed(*parts: int) -> int:
-    """A seed below 2⁶² from several numbers."""
-    return int(Stream(*parts).choice(range(2**62)))
-
-
-def steps(trainer: Trainer) -> Iterator[StepResult]:
-    """Advances until the configured number of steps."""
-    while trainer.step < trainer.config.steps:
-        yield trainer.advance()

@@ -2,8 +2,13 @@
 
 from torch.utils.data import Dataset
 
+from archrep.errors import ArchrepError
 from archrep.space.architecture import Architecture
-from archrep.space.deepnets import Split, Stream, deepnet_of, redraw_width
+from archrep.space.deepnets import Emitter, Split, Stream, deepnet_of, make_plan, redraw_width
+from archrep.space.specs import split_of
+from archrep.train.config import TrainConfig
+
+ATTEMPTS = 10_000  # at finding a small architecture
 
 
 class MetaBatches(Dataset[list[Architecture]]):
@@ -22,6 +27,8 @@ class MetaBatches(Dataset[list[Architecture]]):
         steps: int,
         meta_batch: int = 8,
         max_nodes: int = 2200,
+        small_steps: int = 0,
+        small_macs: int = 0,
         vocabulary: str = "released",
         seed: int = 0,
     ) -> None:
@@ -30,10 +37,13 @@ class MetaBatches(Dataset[list[Architecture]]):
         Args:
             chosen: indices to draw from; default: all.
             meta_batch: architectures per step; drawn again while they have more than `max_nodes` nodes.
+            small_steps: first steps, in which an architecture that needs more than `small_macs` multiply-accumulates
+                is drawn again.
             vocabulary: primitives of the graphs.
         """
         self.split, self.chosen = split, chosen or range(len(split))
         self.steps, self.meta_batch, self.max_nodes = steps, meta_batch, max_nodes
+        self.small_steps, self.small_macs = small_steps, small_macs
         self.vocabulary, self.seed = vocabulary, seed
 
     def __len__(self) -> int:
@@ -44,12 +54,38 @@ class MetaBatches(Dataset[list[Architecture]]):
             raise IndexError(f"Steps are 0 … {self.steps - 1}; got {step}.")
         stream = Stream("archrep", "train", self.seed, step)
         while True:
-            drawn = [self._visit(stream) for _ in range(self.meta_batch)]
+            drawn = [self._visit(stream, small=step < self.small_steps) for _ in range(self.meta_batch)]
             nodes = sum(len(a.graph_in(self.vocabulary).primitive) for a in drawn)
             if nodes <= self.max_nodes or self.meta_batch == 1:
                 return drawn
 
-    def _visit(self, stream: Stream) -> Architecture:
-        split, index = self.split, self.chosen[stream.between(0, len(self.chosen) - 1)]
-        config = redraw_width(split.config(index), split.preset, stream)
-        return deepnet_of(config, split.name(index), split.space, split.split)
+    def _visit(self, stream: Stream, small: bool) -> Architecture:
+        for _ in range(ATTEMPTS):
+            split, index = self.split, self.chosen[stream.between(0, len(self.chosen) - 1)]
+            config = redraw_width(split.config(index), split.preset, stream)
+            if not small or Emitter(make_plan(config)).macs <= self.small_macs:
+                return deepnet_of(config, split.name(index), split.space, split.split)
+        raise ArchrepError(
+            f"{ATTEMPTS} architectures in a row need more than {self.small_macs:,} multiply-accumulates. "
+            "Raise --small-macs, or leave out --small-first."
+        )
+
+
+def meta_batches(config: TrainConfig) -> MetaBatches:
+    """The architectures of every step of a run.
+
+    Raises:
+        ArchrepError: if its spec of architectures names no DeepNets split.
+    """
+    split, chosen = split_of(config.archs or f"{config.space}:train")
+    return MetaBatches(
+        split,
+        chosen,
+        steps=config.steps,
+        meta_batch=config.meta_batch,
+        max_nodes=config.max_nodes,
+        small_steps=round(config.small_first * config.steps),
+        small_macs=config.small_macs,
+        vocabulary=config.ghn.vocabulary,
+        seed=config.seed,
+    )

@@ -1,15 +1,20 @@
 """A training run in a folder: config, metrics, resume state and the best checkpoint.
 
-config.json      resolved configuration and data source
+config.json      resolved configuration, data source and provenance
 metrics.jsonl    one line per validation
 state.pt         resume state (plain tensors and numbers, read with weights_only)
 best.safetensors the GHN with the highest validation accuracy
 last.safetensors the GHN after the last step
+
+Under torchrun all processes read the folder, which they share, and the first one writes it.
 """
 
 import dataclasses
 import json
+import math
 import pickle
+import resource
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,9 +28,12 @@ from archrep.ghn.config import GHNConfig
 from archrep.space.deepnets import Generated
 from archrep.train.config import TrainConfig
 from archrep.train.evaluate import evaluate
-from archrep.train.loop import StepResult, Trainer, steps
+from archrep.train.group import Group
+from archrep.train.loop import StepResult, Trainer
 
 CONFIG, METRICS, STATE, BEST, LAST = "config.json", "metrics.jsonl", "state.pt", "best.safetensors", "last.safetensors"
+
+PATIENCE = 100  # steps in a row without a finite loss after which a run stops
 
 Progress = Callable[[Trainer, StepResult], None]
 
@@ -65,105 +73,178 @@ def read_config(folder: Path) -> tuple[TrainConfig, dict]:
 
 
 def continue_run(
-    folder: Path, images: ImageSet, progress: Progress | None = None, device: torch.device = torch.device("cpu")
-) -> Path:
-    """Trains from the last save, or from the start, to the end; returns the best checkpoint.
+    folder: Path,
+    images: ImageSet,
+    progress: Progress | None = None,
+    group: Group | None = None,
+    time_limit: float = math.inf,
+) -> bool:
+    """Trains from the last save, or from the start, to the end.
 
     Args:
         images: the image set of the run.
         progress: called after every step.
+        group: the processes that train together.
+        time_limit: seconds after which the run is saved and left, to be continued.
+
+    Returns:
+        Whether it has come to the end.
 
     Raises:
-        ArchrepError: if the folder holds no run, its state is damaged, or no loss is ever finite.
+        ArchrepError: if the folder holds no run, its state is damaged, or losses are no longer finite.
     """
     config, record = read_config(folder)
     torch.set_num_threads(record["threads"])
-    trainer = Trainer(config, images.train, device)
-    for name in map(Path, (CONFIG, METRICS, STATE, BEST, LAST)):
-        for left_by_a_kill in folder.glob(f".{name.stem}-*{name.suffix}"):
-            left_by_a_kill.unlink()
-    best, seconds, recent = _load_state(folder / STATE, trainer)
-    _truncate_metrics(folder / METRICS, trainer.step)
-    val_archs = [*map(Generated(config.space, "val").architecture, range(config.val_archs))]
-    val_images = images.val.subset(config.val_images)
-    began = saved = time.monotonic()
-    for result in steps(trainer):
-        recent.append(result)
+    began = time.monotonic()
+    trainer = Trainer(config, images.train, group)
+    run = _Run(folder, record, images, trainer, began)
+    run.restore()
+    without_loss = 0
+    for result in trainer.run():
+        run.recent.append(result)
         if progress:
             progress(trainer, result)
+        without_loss = 0 if result.loss == result.loss else without_loss + 1
+        if without_loss == PATIENCE:
+            raise ArchrepError(
+                f"{folder}, step {trainer.step}: no finite loss in {PATIENCE} steps in a row. "
+                "Start a run with a lower --lr, or one without --amp."
+            )
         at_end = trainer.step == config.steps
-        if trainer.step % config.val_every == 0 or at_end:
-            line = _summary(trainer, recent)
-            recent = []
-            scores = [p.accuracy for p in evaluate(trainer.ghn.eval(), val_archs, val_images)]
-            trainer.ghn.train()
-            line |= {"val_accuracy": sum(scores) / len(scores), "seconds": seconds + time.monotonic() - began}
-            with (folder / METRICS).open("a") as file:
+        if at_end or trainer.step % config.val_every == 0:
+            run.validate()
+            run.save()
+        elif run.due():
+            run.save()
+        if not at_end and any(trainer.group.gather(time.monotonic() - began > time_limit)):
+            run.save()
+            return False
+    if trainer.group.leads:
+        trainer.ghn.save(folder / LAST, force=True)
+    return True
+
+
+class _Run:
+    """The files of a run, its clock, and what has happened since the last validation."""
+
+    def __init__(self, folder: Path, record: dict, images: ImageSet, trainer: Trainer, began: float) -> None:
+        self.folder, self.record, self.images, self.trainer = folder, record, images, trainer
+        self.began = self.saved = began
+        self.best, self.earlier = -1.0, 0.0
+        self.recent: list[StepResult] = []
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all its parts."""
+        return self.earlier + time.monotonic() - self.began
+
+    def due(self) -> bool:
+        """Whether it is time to save."""
+        return self.trainer.group.leads and time.monotonic() - self.saved > self.trainer.config.save_every
+
+    def restore(self) -> None:
+        """Puts the trainer where the last save was; what a kill has left behind goes."""
+        group = self.trainer.group
+        if group.leads:
+            for name in map(Path, (CONFIG, METRICS, STATE, BEST, LAST)):
+                for left_by_a_kill in self.folder.glob(f".{name.stem}-*{name.suffix}"):
+                    left_by_a_kill.unlink()
+        group.gather(None)  # no one reads before that
+        state = _load_state(self.folder / STATE, self.trainer)
+        if state:
+            self.best, self.earlier = state["best"], state["seconds"]
+            self.recent = [StepResult(*result) for result in state["recent"]]
+        if group.leads:
+            _truncate_metrics(self.folder, self.trainer.step)
+
+    def validate(self) -> None:
+        """Accuracy of predicted parameters on architectures of the val split; writes a line and the best GHN."""
+        trainer, config = self.trainer, self.trainer.config
+        group = trainer.group
+        split = Generated(config.space, "val")
+        mine = [split.architecture(i) for i in range(group.rank, config.val_archs, group.size)]
+        scores = [p.accuracy for p in evaluate(trainer.ghn.eval(), mine, self.images.val.subset(config.val_images))]
+        trainer.ghn.train()
+        everyone = group.gather((scores, peak_memory()))
+        line = _summary(trainer, self.recent) | {
+            "val_accuracy": sum(sum(scores) for scores, _ in everyone) / config.val_archs,
+            "seconds": self.seconds,
+            "peak_gb": max(peak for _, peak in everyone) / 1e9,
+        }
+        self.recent = []
+        trainer.ghn.provenance = self._provenance(line)
+        if group.leads:
+            with (self.folder / METRICS).open("a") as file:
                 file.write(json.dumps(line) + "\n")
-            _describe(trainer, record, images, line)
-            if line["val_accuracy"] > best:
-                best = line["val_accuracy"]
-                trainer.ghn.save(folder / BEST, force=True)
-        if at_end or trainer.step % config.val_every == 0 or time.monotonic() - saved > config.save_every:
-            _save_state(folder / STATE, trainer, best, seconds + time.monotonic() - began, recent)
-            saved = time.monotonic()
-    trainer.ghn.save(folder / LAST, force=True)
-    return folder / BEST
+            if line["val_accuracy"] > self.best:
+                trainer.ghn.save(self.folder / BEST, force=True)
+        self.best = max(self.best, line["val_accuracy"])
+
+    def _provenance(self, line: dict) -> dict:
+        """What a checkpoint says about itself."""
+        return {
+            **self.record["provenance"],
+            "train": self.record["train"],
+            "data": self.images.name,
+            "data_digest": self.images.digest,
+            "processes": self.trainer.group.size,
+            "step": line["step"],
+            "seconds": round(line["seconds"]),
+            "val_accuracy": line["val_accuracy"],
+        }
+
+    def save(self) -> None:
+        """Writes the resume state."""
+        self.saved = time.monotonic()
+        if not self.trainer.group.leads:
+            return
+        recent = [dataclasses.astuple(result) for result in self.recent]
+        with atomic(self.folder / STATE, force=True) as temporary:
+            state = {**self.trainer.state(), "best": self.best, "seconds": self.seconds, "recent": recent}
+            torch.save(state, temporary)
+
+
+def peak_memory() -> int:
+    """Most bytes of main memory that this process has had so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def _summary(trainer: Trainer, recent: list[StepResult]) -> dict:
-    """Training figures since the last validation, over the steps with a finite loss."""
+    """Training figures since the last validation, over the steps with a finite loss; null where there is none."""
     finite = [r for r in recent if r.loss == r.loss]
-    if not finite:
-        raise ArchrepError(
-            f"Step {trainer.step}: no finite loss in the last {len(recent)} steps; lower --lr and start again."
-        )
     return {
         "step": trainer.step,
         "lr": trainer.config.lr_at(trainer.step - 1),
-        "loss": sum(r.loss for r in finite) / len(finite),
-        "accuracy": sum(r.accuracy for r in finite) / len(finite),
+        "loss": sum(r.loss for r in finite) / len(finite) if finite else None,
+        "accuracy": sum(r.accuracy for r in finite) / len(finite) if finite else None,
         "skipped": sum(r.skipped for r in recent),
     }
 
 
-def _describe(trainer: Trainer, record: dict, images: ImageSet, line: dict) -> None:
-    """Fills in what a checkpoint says about itself."""
-    trainer.ghn.provenance = {
-        **record["provenance"],
-        "train": record["train"],
-        "data": images.name,
-        "data_digest": images.digest,
-        "step": line["step"],
-        "seconds": round(line["seconds"]),
-        "val_accuracy": line["val_accuracy"],
-    }
-
-
-def _save_state(path: Path, trainer: Trainer, best: float, seconds: float, recent: list[StepResult]) -> None:
-    since_validation = [dataclasses.astuple(result) for result in recent]
-    with atomic(path, force=True) as temporary:
-        torch.save({**trainer.state(), "best": best, "seconds": seconds, "recent": since_validation}, temporary)
-
-
-def _load_state(path: Path, trainer: Trainer) -> tuple[float, float, list[StepResult]]:
-    """Restores the trainer; returns the best validation accuracy, the seconds spent, and steps not yet summed up."""
+def _load_state(path: Path, trainer: Trainer) -> dict:
+    """Restores the trainer; returns the rest of the state, nothing if there is none."""
     if not path.exists():
-        return -1.0, 0.0, []
+        return {}
     try:
         state = torch.load(path, weights_only=True, map_location=trainer.device)
         trainer.load_state(state)
-        return state["best"], state["seconds"], [StepResult(*result) for result in state["recent"]]
+        return {name: state[name] for name in ("best", "seconds", "recent")}
     except (RuntimeError, LookupError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise ArchrepError(
             f"{path}: damaged resume state ({first_line(error)}). Delete it to start this run over."
         ) from error
 
 
-def _truncate_metrics(path: Path, step: int) -> None:
+def read_metrics(folder: Path) -> list[dict]:
+    """What a run has written at every validation, such as `step`, `loss`, `accuracy` and `val_accuracy` in %."""
+    lines = (folder / METRICS).read_text().splitlines()
+    return [json.loads(line) for line in lines if line.endswith("}")]  # a kill may have cut off the last one
+
+
+def _truncate_metrics(folder: Path, step: int) -> None:
     """Drops lines from after the last save: those steps are run again."""
-    if path.exists():
-        lines = [line for line in path.read_text().splitlines() if line.endswith("}")]
-        kept = [line for line in lines if json.loads(line)["step"] <= step]
-        with atomic(path, force=True) as temporary:
-            temporary.write_text("".join(line + "\n" for line in kept))
+    if (folder / METRICS).exists():
+        kept = [line for line in read_metrics(folder) if line["step"] <= step]
+        with atomic(folder / METRICS, force=True) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))

@@ -9,8 +9,7 @@ from torch.utils.data import DataLoader
 from archrep.errors import ArchrepError
 from archrep.space.deepnets import Generated, generate, limits
 from archrep.train import PRESETS
-from archrep.train.loop import meta_batches
-from archrep.train.meta_batches import MetaBatches
+from archrep.train.meta_batches import MetaBatches, meta_batches
 
 
 def ids(batch):

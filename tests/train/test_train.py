@@ -1,7 +1,6 @@
 """Training: gradients, exact resume after SIGKILL, learning, evaluation."""
 
 import dataclasses
-import json
 import os
 import signal
 import subprocess
@@ -13,11 +12,12 @@ import torch
 
 from archrep import GHN
 from archrep.errors import ArchrepError
-from archrep.train import PRESETS, TrainConfig, evaluate
-from archrep.train.evaluate import summarize
+from archrep.train import PRESETS, TrainConfig
 from archrep.train.functional import run, skeleton
-from archrep.train.loop import Trainer, meta_batches
-from archrep.train.run import continue_run, create
+from archrep.train.loop import StepResult, Trainer
+from archrep.train.meta_batches import meta_batches
+from archrep.train.run import BEST, PATIENCE, continue_run, create, read_metrics
+from archrep.train.steps import Step, Steps
 
 TINY = dataclasses.replace(
     PRESETS["ghn2-cifar10-small"],
@@ -57,8 +57,23 @@ def test_paper_preset():
 def test_bad_configuration():
     with pytest.raises(ArchrepError, match="steps must be at least 1"):
         TrainConfig(steps=0)
-    with pytest.raises(ArchrepError, match="schedule"):
-        TrainConfig(schedule="constant")
+    for name, value in [("schedule", "constant"), ("optimizer", "sgd"), ("amp", "int8"), ("clip", 0.0), ("lr", -1.0)]:
+        with pytest.raises(ArchrepError, match=f"{name} must"):
+            TrainConfig(**{name: value})
+    with pytest.raises(ArchrepError, match="label_smoothing must be within"):
+        TrainConfig(label_smoothing=1.5)
+
+
+def test_presets():
+    """GHN-2, GHN-1 and the MLP differ in nothing but the GHN; for ImageNet, in classes and largest shape."""
+    assert len(PRESETS) == 9
+    for data in ("cifar10", "imagenet", "cifar10-small"):
+        ghns = [PRESETS[f"{kind}-{data}"] for kind in ("ghn2", "ghn1", "mlp")]
+        assert len({dataclasses.replace(config, ghn=ghns[0].ghn) for config in ghns}) == 1
+        assert [c.ghn.gnn for c in ghns] == ["gated", "gated", "mlp"]
+        assert [c.ghn.virtual_edges and c.ghn.normalize and c.ghn.layer_norm for c in ghns] == [True, False, True]
+    imagenet = PRESETS["ghn1-imagenet"]
+    assert (imagenet.images, imagenet.label_smoothing, imagenet.ghn.num_classes) == (256, 0.1, 1000)
 
 
 def test_gradient_is_that_of_the_mean_loss(digits):
@@ -76,13 +91,9 @@ def test_gradient_is_that_of_the_mean_loss(digits):
     torch.stack(losses).mean().backward()
     expected = {n: p.grad.clone() for n, p in trainer.ghn.named_parameters()}
 
-    from archrep.train import loop
-
-    trainer.ghn.zero_grad()
-    predicted = trainer.ghn.predict_many([a.graph for a in architectures])
-    leaves = [loop._forward_backward(a, p, x, y, 2)[0] for a, p in zip(architectures, predicted, strict=True)]
-    trainer.optimizer.step = lambda: None
-    trainer._update(predicted, leaves)
+    trainer.optimizer.step = lambda: None  # the gradients stay
+    result = trainer.advance(Step([*enumerate(architectures)], None, x, y))
+    assert result.loss == pytest.approx(sum(loss.item() for loss in losses) / 2, rel=1e-5)
     for name, parameter in trainer.ghn.named_parameters():
         torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-3, atol=1e-5)
 
@@ -91,24 +102,102 @@ def has_dropout(architecture):
     return any(isinstance(m, torch.nn.Dropout) for m in skeleton(architecture).modules())
 
 
+def nan(network, parameters, x):
+    return x.new_full((len(x), 10), float("nan"), requires_grad=True) * sum(p.sum() for p in parameters.values())
+
+
 def test_non_finite_losses_are_skipped_and_counted(digits, monkeypatch):
     trainer = Trainer(TINY, digits.train)
-    monkeypatch.setattr("archrep.train.loop.run", lambda network, parameters, x: x.new_full((len(x), 10), float("nan")))
+    step = trainer.steps[0]
+    monkeypatch.setattr("archrep.train.loop.run", nan)
     before = {n: p.clone() for n, p in trainer.ghn.named_parameters()}
-    result = trainer.advance()
+    result = trainer.advance(step)
     assert result.skipped == 2
+    assert result.loss != result.loss
     assert all(torch.equal(before[n], p) for n, p in trainer.ghn.named_parameters())
     assert trainer.step == 1
+
+
+def test_one_network_without_a_finite_loss_does_not_stop_the_others(digits, monkeypatch):
+    """The step is that of the others; the mean stays that over the whole meta-batch."""
+    trainer = Trainer(TINY, digits.train)
+    step = trainer.steps[0]
+    results = []
+
+    def first_is_nan(network, parameters, x):
+        results.append(run(network, parameters, x))
+        return results[-1] * (float("inf") if len(results) == 1 else 1.0)
+
+    monkeypatch.setattr("archrep.train.loop.run", first_is_nan)
+    before = {n: p.clone() for n, p in trainer.ghn.named_parameters()}
+    result = trainer.advance(step)
+    assert result.skipped == 1
+    assert result.loss == pytest.approx(torch.nn.functional.cross_entropy(results[1], step.labels).item(), rel=1e-5)
+    assert not all(torch.equal(before[n], p) for n, p in trainer.ghn.named_parameters())
+
+
+def test_a_run_without_finite_losses_stops(digits, tmp_path, monkeypatch):
+    create(dataclasses.replace(TINY, steps=1000, val_every=1000), "digits", tmp_path / "run", threads=1)
+    calls = []
+
+    def nothing_finite(self, step):
+        calls.append(self)
+        self.step += 1
+        return StepResult(float("nan"), float("nan"), 2)
+
+    monkeypatch.setattr(Trainer, "advance", nothing_finite)
+    monkeypatch.setattr(Steps, "__getitem__", lambda self, step: None)
+    with pytest.raises(ArchrepError, match=f"no finite loss in {PATIENCE} steps in a row. Start a run with a lower"):
+        continue_run(tmp_path / "run", digits)
+    assert len(calls) == PATIENCE
+
+
+@pytest.mark.parametrize(
+    "changes", [{"optimizer": "adamw", "weight_decay": 0.1}, {"amp": "bf16"}, {"label_smoothing": 0.3}]
+)
+def test_options_change_what_is_learned(digits, changes):
+    """Each from the same start: nothing is ignored."""
+    states = []
+    for config in (TINY, dataclasses.replace(TINY, **changes)):
+        trainer = Trainer(config, digits.train)
+        results = [trainer.advance(trainer.steps[step]) for step in range(2)]
+        assert all(r.skipped == 0 and 0 < r.loss < 10 for r in results)
+        states.append(trainer.ghn.state_dict())
+    assert not same(*states)
+
+
+def test_steps_ahead_of_time_are_the_same(digits):
+    """Prepared by other processes, or by this one, also from the middle of a run."""
+    config = dataclasses.replace(TINY, steps=4)
+    here = Trainer(config, digits.train).steps
+    ahead = Trainer(dataclasses.replace(config, workers=1), digits.train).steps
+    for step, other in zip(range(2, 4), ahead.iterate(2), strict=True):
+        assert torch.equal(here[step].images, other.images)
+        assert torch.equal(here[step].labels, other.labels)
+        assert [(i, a.id) for i, a in here[step].architectures] == [(i, a.id) for i, a in other.architectures]
 
 
 def test_training_fits_one_architecture(digits):
     config = dataclasses.replace(TINY, steps=80, meta_batch=1, images=32, warmup=5)
     trainer = Trainer(config, digits.train)
-    fixed = next(a for s in range(50) for a in trainer.meta_batches[s] if len(a.graph.primitives) < 50)
-    trainer.meta_batches = [[fixed]] * 80
-    results = [trainer.advance() for _ in range(80)]
+    fixed = next(a for s in range(50) for a in trainer.steps.meta_batches[s] if len(a.graph.primitives) < 50)
+    trainer.steps.meta_batches = [[fixed]] * 80
+    results = list(trainer.run())
+    assert len(results) == 80
     assert sum(r.accuracy for r in results[-10:]) / 10 > 25
     assert sum(r.loss for r in results[-10:]) < 0.95 * sum(r.loss for r in results[:10])
+
+
+def test_a_time_limit_leaves_a_run_that_goes_on(digits, tmp_path):
+    create(TINY, "digits", tmp_path / "whole", threads=1)
+    create(TINY, "digits", tmp_path / "parts", threads=1)
+    assert continue_run(tmp_path / "whole", digits)
+    parts = 0
+    while not continue_run(tmp_path / "parts", digits, time_limit=0.0):
+        parts += 1
+    assert parts == TINY.steps - 1
+    assert same(weights(tmp_path / "parts" / BEST), weights(tmp_path / "whole" / BEST))
+    assert metrics(tmp_path / "parts") == metrics(tmp_path / "whole")
 
 
 def test_sigkill_and_resume_gives_the_same_result(digits, tmp_path):
@@ -133,8 +222,7 @@ def test_sigkill_and_resume_gives_the_same_result(digits, tmp_path):
 
 
 def metrics(folder):
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+    return [{k: v for k, v in line.items() if k not in ("seconds", "peak_gb")} for line in read_metrics(folder)]
 
 
 def test_damaged_state_and_foreign_folder(digits, tmp_path):
@@ -146,13 +234,3 @@ def test_damaged_state_and_foreign_folder(digits, tmp_path):
     (tmp_path / "run" / "state.pt").write_bytes(b"nonsense")
     with pytest.raises(ArchrepError, match="damaged resume state"):
         continue_run(tmp_path / "run", digits)
-
-
-def test_evaluation_is_deterministic_and_summarised(digits, ghn, small):
-    images = digits.test.subset(130)
-    first = list(evaluate(ghn, small[:3], images))
-    assert first == list(evaluate(ghn, small[:3], images))
-    assert all(0 <= p.accuracy <= 100 for p in first)
-    (row,) = summarize(first)
-    assert row["n"] == 3
-    assert row["ci_low"] <= row["mean"] <= row["ci_high"] <= row["max"]
