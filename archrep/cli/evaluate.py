@@ -48,15 +48,20 @@ def evaluate(
     from archrep.ghn import GHN
     from archrep.shipped import CHECKPOINT, shipped
     from archrep.train.evaluate import Evaluation, summarize
-    from archrep.train.jobs import Job, Output, run_jobs
+    from archrep.train.jobs import Job, Output, check_output, run_jobs
 
     where = options.torch_device(device, threads)
+    if out:
+        check_output(out, force)
     checkpoint = checkpoint or shipped(CHECKPOINT)
     ghn = GHN.load(checkpoint)
     selected = options.select(archs or ["deepnets-small:test:0-49"], limit)
     image_set = load_images(data)
     if image_set.num_classes != ghn.config.num_classes:
-        raise ArchrepError(f"The GHN predicts {ghn.config.num_classes} classes, {data} has {image_set.num_classes}.")
+        raise ArchrepError(
+            f"The GHN predicts {ghn.config.num_classes} classes, {data} has {image_set.num_classes}; give a "
+            "--checkpoint trained on such images."
+        )
     test = image_set.test.subset(images) if images else image_set.test
     ghns = {"checkpoint": ghn} | ({"untrained": GHN.untrained(ghn.config, seed)} if untrained else {})
     jobs = [Job({"ghn": name, "arch": a.id, "space": a.space, "split": a.split}, a) for name in ghns for a in selected]

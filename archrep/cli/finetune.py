@@ -52,7 +52,7 @@ def finetune(
     from archrep.ghn import GHN
     from archrep.shipped import CHECKPOINT, shipped
     from archrep.train.finetune import INITS, LR, Finetuning, Recipe, few_shots, summarize_inits
-    from archrep.train.jobs import Job, Output, run_jobs
+    from archrep.train.jobs import Job, Output, check_output, run_jobs
 
     if not archs:
         raise ArchrepError("Nothing to fine-tune: give --archs, for example --archs deepnets-small:test:0-9.")
@@ -61,6 +61,8 @@ def finetune(
     rate = lookup(LR, optimizer, "optimizer") if lr is None else lr
     recipe = Recipe(shots=shots, epochs=epochs, optimizer=optimizer, lr=rate, weight_decay=weight_decay)
     where = options.torch_device(device, threads)
+    if out:
+        check_output(out, force)
     checkpoint = checkpoint or shipped(CHECKPOINT)
     ghn = GHN.load(checkpoint)
     selected = options.select(archs, limit)

@@ -107,7 +107,7 @@ class Output:
             ArchrepError: if `path` is no table, exists without a journal (and `force` is False) or cannot be written,
                 or the journal is of other work.
         """
-        check_rows_path(path)
+        check_output(path, force)
         facts = {**what, "checkpoint_digest": file_digest(checkpoint), "data": data, "data_digest": digest_of(*images)}
         of = "written by another checkpoint, on other images or with other options"
         journal = Journal(path.with_suffix(".jsonl"), {"journal": 1, **facts}, of)
@@ -119,3 +119,14 @@ class Output:
         done = {_frozen(row, jobs): row for row in (*rows, *self.journal.rows) if "error" not in row}
         header = {"format": 1, "kind": "results", "provenance": provenance(**self.facts)}
         write_rows(list(done.values()), header, self.path)
+
+
+def check_output(path: Path, force: bool) -> None:
+    """Asked before anything is loaded: refuses what `Output.of` would refuse without looking at the work.
+
+    Raises:
+        ArchrepError: if `path` is no table, or exists without a journal (and `force` is False).
+    """
+    check_rows_path(path)
+    if not path.with_suffix(".jsonl").exists():
+        refuse_existing(path, force)
