@@ -1,4 +1,4 @@
-"""Speed of embedding, parameter prediction and training, beside what bounds them, measured in one run.
+"""Speed of embedding and parameter prediction, beside what bounds them, measured in one run.
 
     python -m benchmarks.speed --out benchmarks/speed-cpu.md
 
@@ -17,13 +17,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from archrep import GHN, ArchGraph, architectures, capture, load_images, predict_parameters
+from archrep import GHN, ArchGraph, architectures, capture, predict_parameters
 from archrep.errors import ArchrepError
 from archrep.ghn import kernel
 from archrep.space.deepnets import DeepNetConfig, Emitter, make_plan, sample
 from archrep.space.resnet import resnet50
-from archrep.train.config import PRESETS
-from archrep.train.loop import Trainer
 from benchmarks.oracle import sequential_states
 
 PROJECT = Path(__file__).parents[1]
@@ -172,29 +170,6 @@ def prediction_growth(ghn: GHN, clock: Clock) -> Iterator[Row]:
         yield f"{spec}, {count / 1e6:.1f} M parameters", milliseconds(seconds), "capture included"
 
 
-def training(clock: Clock) -> Iterator[Row]:
-    """One step of the small preset, broken down."""
-    trainer = Trainer(PRESETS["ghn2-cifar10-small"], load_images("digits").train, clock.device)
-    graphs = [a.graph for a in trainer.meta_batches[0]]
-
-    def backward() -> None:
-        predicted = [v for values in trainer.ghn.predict_many(graphs) for v in values.values()]
-        torch.autograd.backward(predicted, [torch.ones_like(v) for v in predicted])
-
-    def draw() -> list[ArchGraph]:
-        return [a.graph for a in trainer.meta_batches[0]]
-
-    names = ("draw the architectures, with graphs", "GHN forward", "GHN forward and backward", "whole step")
-    parts = clock.times(draw, lambda: trainer.ghn.predict_many(graphs), backward, trainer.advance, repeats=5)
-    step = np.median(parts[-1])
-    for name, seconds in zip(names, parts, strict=True):
-        yield (
-            f"{trainer.config.meta_batch} architectures, {trainer.config.images} images: {name}",
-            milliseconds(seconds),
-            f"{100 * np.median(seconds) / step:.0f} % of a step",
-        )
-
-
 def memory(job: str) -> int:
     """Bytes that a job needs at most, on a CPU, in a process of its own (see benchmarks/memory.py)."""
     done = subprocess.run(
@@ -229,7 +204,6 @@ def measure(device: torch.device, threads: int, repeats: int) -> Iterator[tuple[
     yield "Embedding: growth", list(embedding_growth(ghn, graphs, clock))
     yield "Prediction", list(prediction(ghn, clock))
     yield "Prediction: growth", list(prediction_growth(ghn, clock))
-    yield "Training step", list(training(clock))
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from torch.utils.data import Dataset
 
 from archrep.errors import ArchrepError
 from archrep.space.architecture import Architecture
-from archrep.space.deepnets import Emitter, Split, Stream, deepnet_of, make_plan, redraw_width
+from archrep.space.deepnets import Emitter, Split, Stream, deepnet_of, fitted, make_plan, redraw_width
 from archrep.space.specs import split_of
 from archrep.train.config import TrainConfig
 
@@ -29,6 +29,8 @@ class MetaBatches(Dataset[list[Architecture]]):
         max_nodes: int = 2200,
         small_steps: int = 0,
         small_macs: int = 0,
+        num_classes: int = 10,
+        image_size: int = 32,
         vocabulary: str = "released",
         seed: int = 0,
     ) -> None:
@@ -39,11 +41,13 @@ class MetaBatches(Dataset[list[Architecture]]):
             meta_batch: architectures per step; drawn again while they have more than `max_nodes` nodes.
             small_steps: first steps, in which an architecture that needs more than `small_macs` multiply-accumulates
                 is drawn again.
+            num_classes, image_size: of the data set that the networks are made for, see `fitted`.
             vocabulary: primitives of the graphs.
         """
         self.split, self.chosen = split, chosen or range(len(split))
         self.steps, self.meta_batch, self.max_nodes = steps, meta_batch, max_nodes
         self.small_steps, self.small_macs = small_steps, small_macs
+        self.num_classes, self.image_size = num_classes, image_size
         self.vocabulary, self.seed = vocabulary, seed
 
     def __len__(self) -> int:
@@ -64,15 +68,16 @@ class MetaBatches(Dataset[list[Architecture]]):
             split, index = self.split, self.chosen[stream.between(0, len(self.chosen) - 1)]
             config = redraw_width(split.config(index), split.preset, stream)
             if not small or Emitter(make_plan(config)).macs <= self.small_macs:
-                return deepnet_of(config, split.name(index), split.space, split.split)
+                architecture = deepnet_of(config, split.name(index), split.space, split.split)
+                return fitted(architecture, self.num_classes, self.image_size)
         raise ArchrepError(
             f"{ATTEMPTS} architectures in a row need more than {self.small_macs:,} multiply-accumulates. "
             "Raise --small-macs, or leave out --small-first."
         )
 
 
-def meta_batches(config: TrainConfig) -> MetaBatches:
-    """The architectures of every step of a run.
+def meta_batches(config: TrainConfig, image_size: int = 32) -> MetaBatches:
+    """The architectures of every step of a run on images of that size.
 
     Raises:
         ArchrepError: if its spec of architectures names no DeepNets split.
@@ -86,6 +91,8 @@ def meta_batches(config: TrainConfig) -> MetaBatches:
         max_nodes=config.max_nodes,
         small_steps=round(config.small_first * config.steps),
         small_macs=config.small_macs,
+        num_classes=config.ghn.num_classes,
+        image_size=image_size,
         vocabulary=config.ghn.vocabulary,
         seed=config.seed,
     )

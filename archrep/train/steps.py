@@ -42,7 +42,7 @@ class Steps(Dataset[Step]):
 
     def __init__(self, config: TrainConfig, images: Images, group: Group) -> None:
         self.config, self.images, self.group = config, images, group
-        self.meta_batches = meta_batches(config)
+        self.meta_batches = meta_batches(config, images.image_size)
 
     def __len__(self) -> int:
         return self.config.steps

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from archrep.errors import ArchrepError
-from archrep.space.deepnets import Generated, generate, limits
+from archrep.space.deepnets import Emitter, Generated, generate, limits, make_plan
 from archrep.train import PRESETS
 from archrep.train.meta_batches import MetaBatches, meta_batches
 
@@ -37,6 +37,28 @@ def test_budget_of_nodes():
     batches = MetaBatches(Generated("deepnets-small", "train"), steps=4, meta_batch=2, max_nodes=120)
     for step in range(4):
         assert sum(len(a.graph.primitive) for a in batches[step]) <= 120
+
+
+def test_small_networks_first():
+    config = dataclasses.replace(
+        PRESETS["ghn2-cifar10-small"], steps=10, meta_batch=8, small_first=0.2, small_macs=2 * 10**6
+    )
+    drawn = meta_batches(config)
+    macs = [[Emitter(make_plan(a.config)).macs for a in drawn[step]] for step in range(4)]
+    assert max(macs[0] + macs[1]) <= 2 * 10**6
+    assert max(macs[2] + macs[3]) > 2 * 10**6
+    with pytest.raises(ArchrepError, match=r"more than 10 multiply-accumulates\. Raise --small-macs"):
+        meta_batches(dataclasses.replace(config, small_macs=10, archs="deepnets-small:search:4"))[0]
+
+
+def test_networks_for_imagenet():
+    """The same architectures, with the stem and the classifier of ImageNet."""
+    config = dataclasses.replace(PRESETS["ghn2-imagenet"], steps=1, meta_batch=2)
+    for_cifar10 = meta_batches(dataclasses.replace(PRESETS["ghn2-cifar10"], steps=1, meta_batch=2))[0]
+    for architecture, other in zip(meta_batches(config, 224)[0], for_cifar10, strict=True):
+        assert architecture.id == other.id
+        assert architecture.input_shape == (3, 224, 224)
+        assert [*architecture.graph.param_shapes.values()][-1] == (1000,)
 
 
 def test_channels_are_drawn_at_every_visit(tmp_path):

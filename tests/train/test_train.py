@@ -166,6 +166,24 @@ def test_options_change_what_is_learned(digits, changes):
     assert not same(*states)
 
 
+def test_networks_gradients_are_clipped_one_by_one(digits):
+    """In their parameters: no network moves the GHN more than its share."""
+    clipped = []
+    for limit in (None, 0.01):
+        config = dataclasses.replace(TINY, network_clip=limit)
+        trainer = Trainer(config, digits.train)
+        step = trainer.steps[0]
+        (_, architecture), *_ = step.architectures
+        parameters = trainer.ghn.predict_many([architecture.graph])[0]
+        torch.manual_seed(0)  # dropout
+        clipped.append(trainer._train(architecture, parameters, step.images, step.labels))
+    before, after = ([grad.norm() for grad in trained.grads] for trained in clipped)
+    assert torch.stack(after).norm() == pytest.approx(0.01 / TINY.meta_batch, rel=1e-4)
+    ratios = torch.stack(after) / torch.stack(before)
+    torch.testing.assert_close(ratios, ratios[0].expand_as(ratios))
+    assert torch.equal(clipped[0].figures, clipped[1].figures)
+
+
 def test_steps_ahead_of_time_are_the_same(digits):
     """Prepared by other processes, or by this one, also from the middle of a run."""
     config = dataclasses.replace(TINY, steps=4)
