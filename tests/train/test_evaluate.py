@@ -100,7 +100,7 @@ def test_logits_that_are_not_finite_count_as_wrong(digits, ghn, small, monkeypat
 def test_failures_are_counted_and_the_rest_goes_on(digits, ghn, small):
     wrong = dataclasses.replace(small[1], make_network=lambda: nn.Linear(3, 4))
     images = digits.test.subset(64)
-    (imagenet,) = archrep.architectures("tests/train/test_evaluate.py:ForImageNet")
+    (imagenet,) = archrep.architectures(f"{__file__}:ForImageNet")
     rows = run_jobs(Evaluation({"checkpoint": ghn}, images), jobs_of([wrong, small[0], imagenet]))
     assert ["error" in row for row in rows] == [True, False, True]
     assert rows[2]["error"].startswith("takes 3×224×224, the images are 3×32×32")
@@ -135,7 +135,7 @@ class WithBuffer(nn.Module):
 
 
 def test_networks_with_buffers_are_evaluated(digits, ghn):
-    (architecture,) = archrep.architectures("tests/train/test_evaluate.py:WithBuffer")
+    (architecture,) = archrep.architectures(f"{__file__}:WithBuffer")
     (result,) = evaluate(ghn, [architecture], digits.test.subset(64))
     assert result.non_finite == 0
 
