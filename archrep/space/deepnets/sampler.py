@@ -259,10 +259,13 @@ def _finish(config: DeepNetConfig, drawn_from: Limits, stream: Stream, split: st
     return None
 
 
-def _affordable(config: DeepNetConfig, drawn_from: Limits) -> list[int]:
-    """Channel counts whose multiply-accumulates stay within the limit."""
-    limit = drawn_from.max_macs or 0
-    return [c for c in drawn_from.channels if Emitter(make_plan(replace(config, channels=c))).macs <= limit]
+@lru_cache(maxsize=2**15)  # training visits the architectures of a store again and again
+def _affordable(config: DeepNetConfig, drawn_from: Limits) -> tuple[int, ...]:
+    """Channel counts whose multiply-accumulates, which grow with them, stay within the limit."""
+    limit, grid = drawn_from.max_macs or 0, drawn_from.channels
+    while grid and Emitter(make_plan(replace(config, channels=grid[-1]))).macs > limit:
+        grid = grid[:-1]
+    return grid
 
 
 def _digest_bin(emitter: Emitter) -> int:
