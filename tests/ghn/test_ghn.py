@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 
 from archrep import GHN, GHNConfig
-from archrep.errors import ArchrepError
 from archrep.compiled import COMPILES
+from archrep.errors import ArchrepError
 from archrep.ghn import kernel
 from archrep.ghn.decoder import bounded_bias, bounded_scale, fan_in_scale, tile
 from archrep.ghn.encoder import NodeEncoder, known_channels, known_kernels
