@@ -38,7 +38,7 @@ from archrep.space.official_writer import write_official
 from archrep.train.meta_batches import MetaBatches
 
 WORKERS = 2
-READS = 16384  # random architectures per repetition
+READS = 8192  # random architectures per repetition
 BATCH = 64
 TABLE = ("| | bar | median | best | per core | load |", "|---|--:|--:|--:|--:|--:|")
 Row = tuple[str, ...]  # what, bar, median, best, per second of a core, load

@@ -46,15 +46,18 @@ def test_standard_parameter_counts(preset, split):
         assert standard(config, imagenet).num_params == count_params(network)
 
 
-@pytest.mark.parametrize("n", [6, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [4, pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])])
 @pytest.mark.parametrize("split", list(LIMITS["deepnets"]))
 def test_all_build_and_run(split, n, tmp_path):
-    """All random architectures run at batch 2 and have the stored parameters: on meta, every hundredth really."""
+    """All random architectures run at batch 2 and have the stored parameters; default weights take too long to draw."""
     store = generate(tmp_path / split, "deepnets", split, n, workers=1)
     for i, counted in enumerate(store.shard(0).columns["params"]):
-        for device in ("meta", "cpu") if i % 100 == 0 else ("meta",):
-            architecture = store.architecture(i)
-            with torch.device(device):
-                network = architecture.build()
-                assert network(torch.ones(2, 3, 32, 32)).shape == (2, 10), architecture.id
-            assert count_params(network) == counted, architecture.id
+        architecture = store.architecture(i)
+        with torch.device("meta"):
+            network = architecture.build()
+        assert count_params(network) == counted, architecture.id
+        network.to_empty(device="cpu")
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.fill_(0.01)
+            assert network(torch.ones(2, 3, 32, 32)).shape == (2, 10), architecture.id
