@@ -188,8 +188,8 @@ def conditions(options: argparse.Namespace) -> Iterator[str]:
         f"on CPU, {platform.machine()}, {len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}, "
         f"{', '.join(f'{name} {module.__version__}' for name, module in versions.items())}."
     )
-    yield f"{options.repeats} repetitions; per core: what all processes get done in one second of processor time. Where the"
-    yield "load is above the number of cores, others used the machine: per core × cores estimates what it does alone."
+    yield f"{options.repeats} repetitions; per core: what all processes get done in one second of processor time. Where"
+    yield "the load is above the number of cores, others used the machine: per core × cores estimates what it does alone."
 
 
 def show(rows: Iterator[Row]) -> list[str]:

@@ -46,7 +46,7 @@ def archrep_sample(out, *options, **kwargs):
 
 def finish(run):
     """Exit code and what went to stderr."""
-    _, errors = run.communicate(timeout=120)
+    _, errors = run.communicate(timeout=280)
     return run.returncode, errors
 
 
