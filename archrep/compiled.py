@@ -6,6 +6,7 @@ May import nothing of archrep.
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ except ImportError:
 COMPILES = njit is not None
 
 CONTRACT = frozenset({"contract"})  # multiply and add in one instruction
-REORDER = CONTRACT | {"reassoc", "nnan", "nsz"}  # sums and maxima in any order too; finite numbers only
+REORDER = CONTRACT | {"reassoc", "nsz"}  # sums in any order too
 
 # Plain numbers would make it double precision.
 HALF, ONE = np.float32(0.5), np.float32(1)
@@ -37,10 +38,11 @@ def compiled(fastmath: frozenset[str] = CONTRACT) -> Callable[[Callable], Callab
     def decorate(function: Callable) -> Callable:
         if not COMPILES:
             return function
+        make = partial(njit, nogil=True, fastmath=set(fastmath), error_model="numpy")  # 1 / 0 is infinite, no error
         try:
-            return njit(nogil=True, fastmath=set(fastmath), cache=True)(function)
+            return make(cache=True)(function)
         except RuntimeError:  # no folder to cache the machine code in
-            return njit(nogil=True, fastmath=set(fastmath))(function)
+            return make()(function)
 
     return decorate
 

@@ -14,11 +14,11 @@ class Journal:
         rows: the lines, old and new.
     """
 
-    def __init__(self, path: Path, header: dict, of: str) -> None:
+    def __init__(self, path: Path, header: dict, of: str, force: bool = False) -> None:
         """Opens a journal, or prepares a new one; the file appears with its first line.
 
         Args:
-            of: what a journal with another header would be of, for the message.
+            of: what a journal with another header would be of, for the message. force: starts it over instead.
 
         Raises:
             ArchrepError: if the file has another header, is damaged or cannot be written.
@@ -35,7 +35,12 @@ class Journal:
             if not all(isinstance(r, dict) for r in records):
                 raise ValueError("not JSON objects")
             if records and records[0] != self.header:
-                raise ArchrepError(f"{path}: the journal was {of}. Choose another --out.")
+                if not force:
+                    raise ArchrepError(
+                        f"{path}: the journal was {of}. Choose another --out, or replace it with --force."
+                    )
+                path.unlink()
+                return
             self.rows = records[1:]
             if len(complete) < len(content):
                 os.truncate(path, len(complete))

@@ -11,8 +11,13 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
     """Seeds torch's global generators of the CPU and `device` inside, and restores them afterwards."""
     on_gpu = device is not None and device.type == "cuda"
     with torch.random.fork_rng(devices=[device] if on_gpu else []):
-        torch.default_generator.manual_seed(seed)
-        if on_gpu:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
+        reseed(seed, device)
         yield
+
+
+def reseed(seed: int, device: torch.device | None = None) -> None:
+    """Seeds torch's global generators of the CPU and `device`; called inside `seeded`, which restores them."""
+    torch.default_generator.manual_seed(seed)
+    if device is not None and device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)

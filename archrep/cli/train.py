@@ -24,6 +24,7 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of the new run.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
+    max_nodes: Annotated[int | None, typer.Option(min=1, help="Most nodes of a step's graphs together.")] = None,
     meta_batch: Annotated[int | None, typer.Option(min=1, help="Architectures per step, over all processes.")] = None,
     images: Annotated[int | None, typer.Option(min=2, help="Images per step.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="adam or adamw.")] = None,
@@ -71,6 +72,7 @@ def train(
     changes = _given(
         archs=archs,
         steps=steps,
+        max_nodes=max_nodes,
         meta_batch=meta_batch,
         images=images,
         optimizer=optimizer,
@@ -95,34 +97,33 @@ def train(
             "--resume continues the run as it was configured; only --device and --time-limit go with it."
         )
     group = Group.join(options.torch_device(device, None))
-    try:
-        if out is not None and not _restarted(out):
-            _create(group, preset, changes, of_ghn, data or "cifar10", out, threads)
-        _continue(group, out or resume or Path(), time_limit)
-    finally:
-        group.leave()
+    if out is not None:
+        _create(group, preset, changes, of_ghn, data or "cifar10", out, threads)
+    _continue(group, out or resume or Path(), time_limit)
+    group.leave()
 
 
 def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _restarted(folder: Path) -> bool:
-    """Whether torchrun has started these processes anew: the run exists then, and goes on."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0 and (folder / "config.json").exists()
-
-
 def _create(group, preset: str | None, changes: dict, of_ghn: dict, data: str, out: Path, threads: int | None) -> None:
+    """Makes the folder of a run, once everything about it has been looked at; torchrun may find it made before."""
+    from archrep.data import load_images
     from archrep.errors import lookup
     from archrep.train.config import PRESETS
-    from archrep.train.run import create
+    from archrep.train.run import create, is_run_of
 
     config = lookup(PRESETS, preset or "ghn2-cifar10-small", "preset")
+    images = load_images(data)
+    of_ghn |= {"num_classes": images.num_classes}
     config = dataclasses.replace(config, ghn=dataclasses.replace(config.ghn, **of_ghn), **changes)
     problem = None
     if group.leads:
+        started_anew = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
         try:
-            create(config, data, out, threads)
+            if not (started_anew and is_run_of(out, config, data)):
+                create(config, data, images, out, threads)
         except ArchrepError as error:
             problem = str(error)
     problem = group.gather(problem)[0]  # the others wait for the folder
@@ -138,10 +139,6 @@ def _continue(group, folder: Path, time_limit: float | None) -> None:
 
     config, record = read_config(folder)
     image_set = load_images(record["data"])
-    if config.ghn.num_classes != image_set.num_classes:
-        raise ArchrepError(
-            f"The GHN predicts {config.ghn.num_classes} classes, {record['data']} has {image_set.num_classes}."
-        )
     with tqdm(total=config.steps, unit="step", disable=not (group.leads and sys.stderr.isatty())) as bar:
 
         def show(trainer, result) -> None:

@@ -27,9 +27,9 @@ class GatedGNN(nn.Module):
     distance over all neighbours up to distance 50; a GRU cell updates its state. The paper's Eq. 4 has
     only distances above 1 in the second sum; the released code also has distance 1, and so have we.
 
-    There are two ways through, with the same result: where no gradient is asked for, on a CPU, a compiled
-    kernel takes node after node (kernel.py). Else nodes of one level are updated together, in all graphs:
-    exact, since a message reads ancestors only, which the sweep has updated before.
+    There are two ways through, with the same result: on a CPU, in float32, a compiled kernel takes node after
+    node (kernel.py). Else nodes of one level are updated together, in all graphs: exact, since a message reads
+    ancestors only, which the sweep has updated before.
     """
 
     def __init__(self, hidden: int, virtual_edges: bool) -> None:

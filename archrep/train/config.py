@@ -73,6 +73,8 @@ class TrainConfig:
         for name in ("label_smoothing", "small_first"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ArchrepError(f"{name} must be within 0 … 1; got {getattr(self, name)}.")
+        if not -(2**63) <= self.seed < 2**63:
+            raise ArchrepError(f"seed must be within 64 bits; got {self.seed}.")
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ArchrepError(f"{name} must be {' or '.join(choices)}; got {getattr(self, name)!r}.")
@@ -92,7 +94,7 @@ GHNS: dict[str, GHNConfig] = {
     "ghn1": GHNConfig(virtual_edges=False, normalize=False, layer_norm=False),
     "mlp": GHNConfig(gnn="mlp"),
 }
-_CIFAR10 = TrainConfig()
+_CIFAR10 = TrainConfig(workers=4)
 _IMAGENET = TrainConfig(
     ghn=GHNConfig(num_classes=1000, max_shape=(64, 64, 16, 16)),
     steps=150 * 5004,
@@ -100,6 +102,7 @@ _IMAGENET = TrainConfig(
     label_smoothing=0.1,
     val_archs=8,
     val_every=5004,
+    workers=12,
 )
 _SMALL = TrainConfig(
     space="deepnets-small",

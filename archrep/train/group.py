@@ -13,6 +13,7 @@ from archrep.errors import ArchrepError, first_line
 
 T = TypeVar("T")
 
+VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # set by torchrun
 TIMEOUT = timedelta(minutes=10)  # for the others to join, or to do their part
 
 
@@ -31,14 +32,20 @@ class Group:
         """Joins the processes that torchrun has started; alone without it.
 
         Processes share out the GPUs of their machine. Where there are more processes than GPUs, several have the
-        same one: small networks leave most of it idle.
+        same one: small networks leave most of it idle. torchrun may start all of them anew after a failure; their
+        number stays the same.
 
         Raises:
             ArchrepError: if the others cannot be reached.
         """
         if "RANK" not in os.environ:
             return cls(device)
-        rank, size, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+        missing = [name for name in VARIABLES if name not in os.environ]
+        if missing:
+            raise ArchrepError(
+                f"RANK is set, {', '.join(missing)} is not: start processes with torchrun, or unset RANK."
+            )
+        rank, size, local = (int(os.environ[name]) for name in VARIABLES[:3])
         shared = False
         if device.type == "cuda":
             gpus = torch.cuda.device_count()

@@ -103,14 +103,17 @@ class Output:
     def of(cls, path: Path, what: dict, checkpoint: Path, data: str, images: Sequence[Images], force: bool) -> "Output":
         """Opens the output of work with a GHN on images; `what` says which work.
 
+        Args:
+            force: replaces a table, and a journal of other work; one of the same work is continued.
+
         Raises:
             ArchrepError: if `path` is no table, exists without a journal (and `force` is False) or cannot be written,
-                or the journal is of other work.
+                or the journal is of other work (likewise).
         """
         check_output(path, force)
         facts = {**what, "checkpoint_digest": file_digest(checkpoint), "data": data, "data_digest": digest_of(*images)}
         of = "written by another checkpoint, on other images or with other options"
-        journal = Journal(path.with_suffix(".jsonl"), {"journal": 1, **facts}, of)
+        journal = Journal(path.with_suffix(".jsonl"), {"journal": 1, **facts}, of, force)
         refuse_existing(path, force or bool(journal.rows))
         return cls(path, journal, facts)
 

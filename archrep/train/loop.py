@@ -15,7 +15,7 @@ from torch import Tensor
 
 from archrep.data.images import Images
 from archrep.ghn.model import GHN
-from archrep.seeding import seeded
+from archrep.seeding import reseed, seeded
 from archrep.space.architecture import Architecture
 from archrep.train.config import TrainConfig
 from archrep.train.functional import run, skeleton
@@ -63,6 +63,7 @@ class Trainer:
         optimizer = OPTIMIZERS[config.optimizer]
         self.optimizer = optimizer(self.ghn.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.amp == "fp16")
+        self.scaler.scale(torch.zeros((), device=self.device))  # sets it up, also where there is nothing to scale
         self.steps = Steps(config, images, self.group)
         self.step = 0
 
@@ -84,7 +85,7 @@ class Trainer:
         trained = []
         with seeded(0, self.device):  # leaves the global state alone
             for (position, architecture), parameters in zip(step.architectures, predicted, strict=True):
-                torch.manual_seed(seed_of(self.config.seed, self.step, 1, position))  # dropout
+                reseed(seed_of(self.config.seed, self.step, 1, position), self.device)  # dropout
                 trained.append(self._train(architecture, parameters, x, y))
         finite, totals = self._finite(trained)
         count, loss, accuracy = self._update(finite, totals)
@@ -117,7 +118,7 @@ class Trainer:
     def _finite(self, trained: list[_Trained]) -> tuple[list[_Trained], Tensor]:
         """Those without infinity or NaN, and (3,) their number, summed loss and accuracy.
 
-        In half precision, a gradient that overflows is no reason: the scaler leaves out the step and scales it down.
+        In fp16, a gradient that overflows is no reason here: the scaler leaves out the whole step and scales down.
         """
         if not trained:
             return [], torch.zeros(3, device=self.device)
@@ -142,12 +143,11 @@ class Trainer:
         for settings in self.optimizer.param_groups:
             settings["lr"] = self.config.lr_at(self.step)
         self.scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(weights, self.config.clip)
-        if self.config.amp != "fp16" and not torch.isfinite(norm):
-            return 0, 0.0, 0.0
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        return int(count), loss, accuracy
+        finite = bool(torch.nn.utils.clip_grad_norm_(weights, self.config.clip).isfinite())
+        if finite or self.scaler.is_enabled():
+            self.scaler.step(self.optimizer)  # which leaves out a step that is not finite
+            self.scaler.update()
+        return (int(count), loss, accuracy) if finite else (0, 0.0, 0.0)
 
     def state(self) -> dict:
         """Everything that a continued run needs, as plain types and tensors."""

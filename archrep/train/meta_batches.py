@@ -8,7 +8,7 @@ from archrep.space.deepnets import Emitter, Split, Stream, deepnet_of, fitted, m
 from archrep.space.specs import split_of
 from archrep.train.config import TrainConfig
 
-ATTEMPTS = 10_000  # at finding a small architecture
+ATTEMPTS = 1000  # at finding small architectures, and few nodes
 
 
 class MetaBatches(Dataset[list[Architecture]]):
@@ -57,11 +57,15 @@ class MetaBatches(Dataset[list[Architecture]]):
         if not 0 <= step < self.steps:
             raise IndexError(f"Steps are 0 … {self.steps - 1}; got {step}.")
         stream = Stream("archrep", "train", self.seed, step)
-        while True:
+        for _ in range(ATTEMPTS):
             drawn = [self._visit(stream, small=step < self.small_steps) for _ in range(self.meta_batch)]
             nodes = sum(len(a.graph_in(self.vocabulary).primitive) for a in drawn)
             if nodes <= self.max_nodes or self.meta_batch == 1:
                 return drawn
+        raise ArchrepError(
+            f"{ATTEMPTS} meta-batches in a row, of {self.meta_batch} architectures, have more than {self.max_nodes} "
+            "nodes. Raise --max-nodes, or lower --meta-batch."
+        )
 
     def _visit(self, stream: Stream, small: bool) -> Architecture:
         for _ in range(ATTEMPTS):

@@ -5,6 +5,7 @@ metrics.jsonl    one line per validation
 state.pt         resume state (plain tensors and numbers, read with weights_only)
 best.safetensors the GHN with the highest validation accuracy
 last.safetensors the GHN after the last step
+curve.*          a figure of the metrics (archrep train)
 
 Under torchrun all processes read the folder, which they share, and the first one writes it.
 """
@@ -30,6 +31,7 @@ from archrep.train.config import TrainConfig
 from archrep.train.evaluate import evaluate
 from archrep.train.group import Group
 from archrep.train.loop import StepResult, Trainer
+from archrep.train.steps import Steps
 
 CONFIG, METRICS, STATE, BEST, LAST = "config.json", "metrics.jsonl", "state.pt", "best.safetensors", "last.safetensors"
 
@@ -38,24 +40,44 @@ PATIENCE = 100  # steps in a row without a finite loss after which a run stops
 Progress = Callable[[Trainer, StepResult], None]
 
 
-def create(config: TrainConfig, data: str, folder: Path, threads: int | None = None) -> None:
+def create(config: TrainConfig, data: str, images: ImageSet, folder: Path, threads: int | None = None) -> None:
     """Creates the folder of a new run; `continue_run` does the work.
 
+    Args:
+        data: where the images come from, see `load_images`.
+
     Raises:
-        ArchrepError: if the folder exists.
+        ArchrepError: if the folder exists, or the configuration fits neither the images nor any architectures.
     """
     if folder.exists() and (not folder.is_dir() or any(not p.name.startswith(".") for p in folder.iterdir())):
         raise ArchrepError(
             f"{folder} exists; continue it with `archrep train --resume {folder}`, or choose another --out."
         )
+    if config.ghn.num_classes != images.num_classes:
+        raise ArchrepError(f"The GHN predicts {config.ghn.num_classes} classes, {data} has {images.num_classes}.")
+    Steps(config, images.train, Group())[0]  # raises what the first step would
     record = {
         "train": dataclasses.asdict(config),
-        "data": data if data in ("cifar10", "digits") else str(Path(data).resolve()),
+        "data": _found_again(data),
         "threads": threads or torch.get_num_threads(),
         "provenance": provenance(seed=config.seed),
     }
     with atomic(folder / CONFIG, force=True) as temporary:
         temporary.write_text(to_json(record))
+
+
+def _found_again(data: str) -> str:
+    """A source of images that can be found from any folder."""
+    return data if data in ("cifar10", "digits") else str(Path(data).resolve())
+
+
+def is_run_of(folder: Path, config: TrainConfig, data: str) -> bool:
+    """Whether a folder holds a run of this configuration on these images."""
+    try:
+        found, record = read_config(folder)
+    except ArchrepError:
+        return False
+    return found == config and record["data"] == _found_again(data)
 
 
 def read_config(folder: Path) -> tuple[TrainConfig, dict]:
@@ -67,7 +89,8 @@ def read_config(folder: Path) -> tuple[TrainConfig, dict]:
     try:
         record = json.loads((folder / CONFIG).read_text())
         fields = record["train"]
-        return TrainConfig(**{**fields, "ghn": GHNConfig(**fields["ghn"])}), record
+        config = TrainConfig(**{**fields, "ghn": GHNConfig(**fields["ghn"])})
+        return config, {name: record[name] for name in ("train", "data", "threads", "provenance")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArchrepError(f"{folder}: not the folder of a training run ({type(error).__name__}: {error}).") from error
 
@@ -99,13 +122,12 @@ def continue_run(
     trainer = Trainer(config, images.train, group)
     run = _Run(folder, record, images, trainer, began)
     run.restore()
-    without_loss = 0
     for result in trainer.run():
         run.recent.append(result)
         if progress:
             progress(trainer, result)
-        without_loss = 0 if result.loss == result.loss else without_loss + 1
-        if without_loss == PATIENCE:
+        run.without_loss = 0 if result.loss == result.loss else run.without_loss + 1
+        if run.without_loss >= PATIENCE:
             raise ArchrepError(
                 f"{folder}, step {trainer.step}: no finite loss in {PATIENCE} steps in a row. "
                 "Start a run with a lower --lr, or one without --amp."
@@ -116,7 +138,8 @@ def continue_run(
             run.save()
         elif run.due():
             run.save()
-        if not at_end and any(trainer.group.gather(time.monotonic() - began > time_limit)):
+        limited = time_limit < math.inf and not at_end
+        if limited and any(trainer.group.gather(time.monotonic() - began > time_limit)):
             run.save()
             return False
     if trainer.group.leads:
@@ -132,6 +155,7 @@ class _Run:
         self.began = self.saved = began
         self.best, self.earlier = -1.0, 0.0
         self.recent: list[StepResult] = []
+        self.without_loss = 0  # steps in a row
 
     @property
     def seconds(self) -> float:
@@ -152,7 +176,7 @@ class _Run:
         group.gather(None)  # no one reads before that
         state = _load_state(self.folder / STATE, self.trainer)
         if state:
-            self.best, self.earlier = state["best"], state["seconds"]
+            self.best, self.earlier, self.without_loss = state["best"], state["seconds"], state["without_loss"]
             self.recent = [StepResult(*result) for result in state["recent"]]
         if group.leads:
             _truncate_metrics(self.folder, self.trainer.step)
@@ -165,17 +189,17 @@ class _Run:
         mine = [split.architecture(i) for i in range(group.rank, config.val_archs, group.size)]
         scores = [p.accuracy for p in evaluate(trainer.ghn.eval(), mine, self.images.val.subset(config.val_images))]
         trainer.ghn.train()
-        everyone = group.gather((scores, peak_memory()))
+        everyone = group.gather((scores, peak_memory(), peak_gpu_memory(trainer.device)))
         line = _summary(trainer, self.recent) | {
-            "val_accuracy": sum(sum(scores) for scores, _ in everyone) / config.val_archs,
+            "val_accuracy": sum(sum(scores) for scores, _, _ in everyone) / config.val_archs,
             "seconds": self.seconds,
-            "peak_gb": max(peak for _, peak in everyone) / 1e9,
+            "peak_gb": max(peak for _, peak, _ in everyone) / 1e9,
+            "peak_gpu_gb": max(peak for _, _, peak in everyone) / 1e9,
         }
         self.recent = []
         trainer.ghn.provenance = self._provenance(line)
         if group.leads:
-            with (self.folder / METRICS).open("a") as file:
-                file.write(json.dumps(line) + "\n")
+            _append(self.folder / METRICS, line)
             if line["val_accuracy"] > self.best:
                 trainer.ghn.save(self.folder / BEST, force=True)
         self.best = max(self.best, line["val_accuracy"])
@@ -200,14 +224,27 @@ class _Run:
             return
         recent = [dataclasses.astuple(result) for result in self.recent]
         with atomic(self.folder / STATE, force=True) as temporary:
-            state = {**self.trainer.state(), "best": self.best, "seconds": self.seconds, "recent": recent}
-            torch.save(state, temporary)
+            own = {"best": self.best, "seconds": self.seconds, "recent": recent, "without_loss": self.without_loss}
+            torch.save(self.trainer.state() | own, temporary)
 
 
 def peak_memory() -> int:
     """Most bytes of main memory that this process has had so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def peak_gpu_memory(device: torch.device) -> int:
+    """Most bytes of tensors that this process has had on a GPU so far; 0 without one."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+
+
+def _append(path: Path, line: dict) -> None:
+    try:
+        with path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+    except OSError as error:
+        raise ArchrepError(f"Cannot write {path}: {error.strerror or error}. What was saved is kept.") from error
 
 
 def _summary(trainer: Trainer, recent: list[StepResult]) -> dict:
@@ -229,7 +266,7 @@ def _load_state(path: Path, trainer: Trainer) -> dict:
     try:
         state = torch.load(path, weights_only=True, map_location=trainer.device)
         trainer.load_state(state)
-        return {name: state[name] for name in ("best", "seconds", "recent")}
+        return {name: state[name] for name in ("best", "seconds", "recent", "without_loss")}
     except (RuntimeError, LookupError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise ArchrepError(
             f"{path}: damaged resume state ({first_line(error)}). Delete it to start this run over."

@@ -8,12 +8,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from archrep.data.images import Images
+from archrep.errors import ArchrepError
 from archrep.graph.batch import GraphBatch
 from archrep.space.architecture import Architecture
-from archrep.space.deepnets import Stream
+from archrep.space.deepnets import Emitter, Stream, make_plan
 from archrep.train.config import TrainConfig
 from archrep.train.group import Group
 from archrep.train.meta_batches import meta_batches
+
+NODE_MACS = 110_000  # multiply-accumulates that take as long as a node does besides, with 64 small images on a CPU core
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Steps(Dataset[Step]):
     """A dataset over steps; what a step holds follows from (seed, step), who gets which part from the group."""
 
     def __init__(self, config: TrainConfig, images: Images, group: Group) -> None:
+        if config.images > len(images):
+            raise ArchrepError(f"A step takes {config.images} images, there are {len(images)}. Lower --images.")
         self.config, self.images, self.group = config, images, group
         self.meta_batches = meta_batches(config, images.image_size)
 
@@ -50,10 +55,17 @@ class Steps(Dataset[Step]):
     def __getitem__(self, step: int) -> Step:
         vocabulary = self.config.ghn.vocabulary
         drawn = self.meta_batches[step]
-        mine = self.group.share(drawn, [float(len(a.graph_in(vocabulary).primitive)) for a in drawn])
+        mine = self.group.share(drawn, list(map(self._cost, drawn)) if self.group.size > 1 else [1.0] * len(drawn))
         graphs = [a.graph_in(vocabulary) for _, a in mine]
         batch = GraphBatch.from_graphs(graphs) if graphs and self.group.device.type == "cuda" else None
         return Step(mine, batch, *self.images.batch(*self._positions(step)))
+
+    def _cost(self, architecture: Architecture) -> float:
+        """Time that a network takes, in proportion: on a GPU, that is launching its operations."""
+        nodes = len(architecture.graph_in(self.config.ghn.vocabulary).primitive)
+        if self.group.device.type == "cuda" or architecture.config is None:
+            return nodes
+        return NODE_MACS * nodes + Emitter(make_plan(architecture.config)).macs
 
     def _positions(self, step: int) -> tuple[Tensor, torch.Generator]:
         """Images of a step, and the generator of their augmentation."""
@@ -78,7 +90,14 @@ class Steps(Dataset[Step]):
             pin_memory=self.group.device.type == "cuda",
             prefetch_factor=4,
         )
-        return iter(loader)
+        return self._loaded(loader)
+
+    @staticmethod
+    def _loaded(loader: DataLoader) -> Iterator[Step]:
+        try:
+            yield from loader
+        except ArchrepError as error:  # with the traceback of the process that it comes from
+            raise ArchrepError(str(error).splitlines()[-1].partition(": ")[2]) from error
 
 
 def seed_of(*parts: int) -> int:

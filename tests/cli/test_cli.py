@@ -210,7 +210,7 @@ ERRORS = {
     "too many shots": ("finetune --archs deepnets-small:test:0 --data digits --shots 1000", "Give fewer --shots"),
     "foreign folder": ("probe --embeddings {e} --labels {l} --out data --force", "not just an earlier result"),
     "not a table": ("measure --archs deepnets-small:test:0 --data digits --out l.jsonl", "ends in .parquet"),
-    "resume and more": ("train --resume data --steps 3", "only --device goes with it"),
+    "resume and more": ("train --resume data --steps 3", "only --device and --time-limit go with it"),
     "non-canonical": ("probe --embeddings {e} --labels ragged.csv", "not a readable CSV"),
     "unknown target": ("probe --embeddings {e} --labels {l} --target acuracy", "Did you mean 'accuracy'"),
     "unknown column": ("map --embeddings {e} --labels {l} --color depth", "Unknown column"),

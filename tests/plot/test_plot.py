@@ -7,6 +7,7 @@ from PIL import Image
 
 from archrep.errors import ArchrepError
 from archrep.plot.style import save_figure
+from archrep.plot.training import draw_training
 from archrep.plot.umap_map import draw_map, project
 
 
@@ -50,3 +51,20 @@ def test_bad_columns(projected):
         draw_map(points, "size")
     with pytest.raises(ArchrepError, match="60 categories"):
         draw_map(points, "name")
+
+
+def test_curve_of_a_training_run():
+    """One point per validation; a validation without a finite loss leaves a gap."""
+    lines = [
+        {"step": 2, "loss": 2.3, "accuracy": 11.0, "val_accuracy": 10.0, "seconds": 9.0},
+        {"step": 4, "loss": None, "accuracy": None, "val_accuracy": 12.5, "seconds": 18.0},
+        {"step": 6, "loss": 2.1, "accuracy": 14.0, "val_accuracy": 15.0, "seconds": 7200.0},
+    ]
+    figure, points = draw_training(lines, "run")
+    assert points["step"].tolist() == [2, 4, 6]
+    assert points["val_accuracy"].tolist() == [10.0, 12.5, 15.0]
+    assert points["loss"].isna().tolist() == [False, True, False]
+    loss, accuracy = figure.axes
+    assert loss.lines[0].get_xydata()[-1].tolist() == [6, 2.1]
+    assert [line.get_label() for line in accuracy.lines] == ["training", "validation"]
+    assert "6 steps in 2.0 h" in figure.get_suptitle()

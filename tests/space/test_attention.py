@@ -30,6 +30,20 @@ def test_equal_to_torch(shape, scale):
         torch.testing.assert_close(one.grad, other.grad.float(), rtol=1e-3, atol=2e-4 * max(scale, 1.0))
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_what_is_not_finite_stays_so(value, which):
+    """No exception, as in torch: who trains the network finds it in the loss."""
+    given = [x.detach().clone() for x in tensors(2, 8, 2, 6)]
+    given[which][0, 0, 0, 0] = value
+    given[(which + 1) % 3][0, 0, 0, 0] = value
+    given = [x.requires_grad_() for x in given]
+    out = attention(*given)
+    out.sum().backward()
+    assert not out[0, 0].isfinite().all()
+    assert out[1].isfinite().all()
+
+
 def test_threads_change_nothing():
     given = tensors(3, 8, 3, 20)
     alone = attention(*given)

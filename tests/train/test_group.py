@@ -14,6 +14,7 @@ import torch
 from hypothesis import given
 
 from archrep import GHN
+from archrep.errors import ArchrepError
 from archrep.train.group import Group
 from archrep.train.run import continue_run, create, read_metrics
 from tests.train.test_train import TINY, weights
@@ -33,7 +34,7 @@ def torchrun(*arguments, restarts=0):
 def alone(digits, tmp_path_factory):
     """A run of one process."""
     folder = tmp_path_factory.mktemp("alone") / "run"
-    create(CONFIG, "digits", folder, threads=1)
+    create(CONFIG, "digits", digits, folder, threads=1)
     continue_run(folder, digits)
     return folder
 
@@ -50,8 +51,8 @@ def assert_same_run(folder, alone):
         assert (ours[name] - value).norm() <= 0.05 * (value - start[name]).norm(), name
 
 
-def test_two_processes_train_like_one(alone, tmp_path):
-    create(CONFIG, "digits", tmp_path / "run", threads=1)
+def test_two_processes_train_like_one(alone, digits, tmp_path):
+    create(CONFIG, "digits", digits, tmp_path / "run", threads=1)
     assert torchrun("--resume", tmp_path / "run").wait(240) == 0
     assert_same_run(tmp_path / "run", alone)
 
@@ -71,6 +72,14 @@ def test_one_of_two_processes_killed(alone, tmp_path):
     assert_same_run(folder, alone)
 
 
+def test_a_restart_does_not_take_over_another_run(alone):
+    """A new run is refused where there is one, also when torchrun tries again."""
+    before = (alone / "config.json").read_bytes()
+    assert torchrun("--data", "digits", "--out", alone, "--steps=9", restarts=1).wait(240) != 0
+    assert (alone / "config.json").read_bytes() == before
+    assert [line["step"] for line in read_metrics(alone)] == [2, 4, 6, 8]
+
+
 def children(pid):
     """Processes that a process has started, in order."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
@@ -82,6 +91,12 @@ def test_shares_are_disjoint_complete_and_balanced(costs, size):
     assert sorted(pair for share in shares for pair in share) == [(i, i) for i in range(len(costs))]
     loads = [sum(costs[i] for i, _ in share) for share in shares]
     assert max(loads) - min(loads) <= max(costs, default=0) + 1e-9
+
+
+def test_variables_of_torchrun(monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(ArchrepError, match=r"WORLD_SIZE.* is not: start processes with torchrun"):
+        Group.join(torch.device("cpu"))
 
 
 def test_alone():

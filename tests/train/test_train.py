@@ -10,13 +10,13 @@ import time
 import pytest
 import torch
 
-from archrep import GHN
+from archrep import GHN, GHNConfig
 from archrep.errors import ArchrepError
 from archrep.train import PRESETS, TrainConfig
 from archrep.train.functional import run, skeleton
 from archrep.train.loop import StepResult, Trainer
 from archrep.train.meta_batches import meta_batches
-from archrep.train.run import BEST, PATIENCE, continue_run, create, read_metrics
+from archrep.train.run import BEST, PATIENCE, continue_run, create, is_run_of, read_metrics
 from archrep.train.steps import Step, Steps
 
 TINY = dataclasses.replace(
@@ -137,7 +137,7 @@ def test_one_network_without_a_finite_loss_does_not_stop_the_others(digits, monk
 
 
 def test_a_run_without_finite_losses_stops(digits, tmp_path, monkeypatch):
-    create(dataclasses.replace(TINY, steps=1000, val_every=1000), "digits", tmp_path / "run", threads=1)
+    create(dataclasses.replace(TINY, steps=1000, val_every=1000), "digits", digits, tmp_path / "run", threads=1)
     calls = []
 
     def nothing_finite(self, step):
@@ -184,6 +184,55 @@ def test_networks_gradients_are_clipped_one_by_one(digits):
     assert torch.equal(clipped[0].figures, clipped[1].figures)
 
 
+def test_fp16_counts_what_overflows(digits, monkeypatch):
+    """A step that overflows is left out and counted, and the loss is scaled down."""
+    trainer = Trainer(dataclasses.replace(TINY, amp="fp16", network_clip=1.0), digits.train)
+    step, scale = trainer.steps[0], trainer.scaler.get_scale()
+    assert trainer.advance(step).skipped == 0
+    before = {n: p.clone() for n, p in trainer.ghn.named_parameters()}
+
+    def overflows(network, parameters, x):
+        logits = run(network, parameters, x)
+        logits.register_hook(lambda grad: grad * float("inf"))
+        return logits
+
+    monkeypatch.setattr("archrep.train.loop.run", overflows)
+    result = trainer.advance(step)
+    assert result.skipped == 2
+    assert result.loss != result.loss
+    assert trainer.scaler.get_scale() == scale / 2
+    assert all(torch.equal(before[n], p) for n, p in trainer.ghn.named_parameters())
+
+
+@pytest.mark.parametrize("amp", ["off", "fp16"])
+def test_a_process_without_architectures(digits, amp):
+    """Of several processes, some may get none; they take part all the same."""
+    trainer = Trainer(dataclasses.replace(TINY, amp=amp), digits.train)
+    step = dataclasses.replace(trainer.steps[0], architectures=[])
+    result = trainer.advance(step)
+    assert result.skipped == 2
+    trainer.scaler.unscale_(trainer.optimizer)  # as where others have a loss
+
+
+def test_images_that_are_not_finite_are_skipped(digits):
+    """In every kind of network, those with attention among them."""
+    trainer = Trainer(TINY, digits.train)
+    drawn = meta_batches(dataclasses.replace(TINY, steps=100))
+    vit = next(a for s in range(100) for a in drawn[s] if "msa" in a.graph.primitives)
+    other = next(a for s in range(100) for a in drawn[s] if "msa" not in a.graph.primitives)
+    step = trainer.steps[0]
+    broken = torch.full_like(step.images, float("nan"))
+    result = trainer.advance(dataclasses.replace(step, architectures=[(0, vit), (1, other)], images=broken))
+    assert result.skipped == 2
+
+
+def test_errors_of_other_processes_are_one_line(digits):
+    config = dataclasses.replace(TINY, workers=1, small_first=1.0, small_macs=10, archs="deepnets-small:search:4")
+    with pytest.raises(ArchrepError, match=r"^1000 architectures in a row") as caught:
+        next(Trainer(config, digits.train).run())
+    assert "Traceback" not in str(caught.value)
+
+
 def test_steps_ahead_of_time_are_the_same(digits):
     """Prepared by other processes, or by this one, also from the middle of a run."""
     config = dataclasses.replace(TINY, steps=4)
@@ -207,8 +256,8 @@ def test_training_fits_one_architecture(digits):
 
 
 def test_a_time_limit_leaves_a_run_that_goes_on(digits, tmp_path):
-    create(TINY, "digits", tmp_path / "whole", threads=1)
-    create(TINY, "digits", tmp_path / "parts", threads=1)
+    create(TINY, "digits", digits, tmp_path / "whole", threads=1)
+    create(TINY, "digits", digits, tmp_path / "parts", threads=1)
     assert continue_run(tmp_path / "whole", digits)
     parts = 0
     while not continue_run(tmp_path / "parts", digits, time_limit=0.0):
@@ -220,7 +269,7 @@ def test_a_time_limit_leaves_a_run_that_goes_on(digits, tmp_path):
 
 def test_sigkill_and_resume_gives_the_same_result(digits, tmp_path):
     for name in ("unbroken", "killed"):
-        create(TINY, "digits", tmp_path / name, threads=1)
+        create(TINY, "digits", digits, tmp_path / name, threads=1)
     continue_run(tmp_path / "unbroken", digits)
 
     folder = tmp_path / "killed"
@@ -243,12 +292,33 @@ def metrics(folder):
     return [{k: v for k, v in line.items() if k not in ("seconds", "peak_gb")} for line in read_metrics(folder)]
 
 
+def test_nothing_is_left_of_a_run_that_cannot_start(digits, tmp_path):
+    for changes, message in [
+        ({"images": 10**6}, "Lower --images"),
+        ({"archs": "nasbench201:all"}, "Unknown DeepNets space"),
+        ({"small_first": 1.0, "small_macs": 1}, "Raise --small-macs"),
+        ({"max_nodes": 20}, "Raise --max-nodes, or lower --meta-batch"),
+        ({"ghn": GHNConfig(num_classes=7)}, "7 classes, digits has 10"),
+    ]:
+        with pytest.raises(ArchrepError, match=message):
+            create(dataclasses.replace(TINY, **changes), "digits", digits, tmp_path / "run", threads=1)
+    assert not (tmp_path / "run").exists()
+
+
+def test_which_run_a_folder_holds(digits, tmp_path):
+    create(TINY, "digits", digits, tmp_path / "run", threads=1)
+    assert is_run_of(tmp_path / "run", TINY, "digits")
+    assert not is_run_of(tmp_path / "run", dataclasses.replace(TINY, lr=0.5), "digits")
+    assert not is_run_of(tmp_path / "run", TINY, "cifar10")
+    assert not is_run_of(tmp_path, TINY, "digits")
+
+
 def test_damaged_state_and_foreign_folder(digits, tmp_path):
     with pytest.raises(ArchrepError, match="not the folder of a training run"):
         continue_run(tmp_path, digits)
-    create(TINY, "digits", tmp_path / "run", threads=1)
+    create(TINY, "digits", digits, tmp_path / "run", threads=1)
     with pytest.raises(ArchrepError, match="--resume"):
-        create(TINY, "digits", tmp_path / "run")
+        create(TINY, "digits", digits, tmp_path / "run")
     (tmp_path / "run" / "state.pt").write_bytes(b"nonsense")
     with pytest.raises(ArchrepError, match="damaged resume state"):
         continue_run(tmp_path / "run", digits)

@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from archrep.compiled import COMPILES, ONE, REORDER, compiled, exponential, in_threads
 
-WIDEST = 8  # channels of a head from which on torch is as fast
+WIDEST = 8  # channels of a head up to which torch is slower
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
