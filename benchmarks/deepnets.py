@@ -189,7 +189,7 @@ def conditions(options: argparse.Namespace) -> Iterator[str]:
         f"{', '.join(f'{name} {module.__version__}' for name, module in versions.items())}."
     )
     yield f"{options.repeats} repetitions; per core: what all processes get done in one second of processor time. Where"
-    yield "the load is above the number of cores, others used the machine: per core × cores estimates what it does alone."
+    yield "the load is above the number of cores, others used the machine: per core × cores estimates its own speed."
 
 
 def show(rows: Iterator[Row]) -> list[str]:
