@@ -45,6 +45,9 @@ class Recipe:
         for name, least in (("shots", 1), ("epochs", 1), ("batch", 2)):
             if getattr(self, name) < least:
                 raise ArchrepError(f"{name} must be at least {least}; got {getattr(self, name)}.")
+        for name in ("lr", "weight_decay", "clip"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ArchrepError(f"{name} must be a finite number from 0 on; got {getattr(self, name)}.")
         if self.optimizer not in LR:
             raise ArchrepError(f"optimizer must be {' or '.join(map(repr, LR))}; got {self.optimizer!r}.")
 

@@ -15,6 +15,7 @@ from torch import nn
 import archrep
 from archrep import GHN, GHNConfig
 from archrep.data import load_images
+from archrep.data.images import PixelImages
 from archrep.errors import ArchrepError
 from archrep.shipped import CHECKPOINT, shipped
 from archrep.train import finetune as module
@@ -55,6 +56,8 @@ def test_recipe():
         Recipe(epochs=0)
     with pytest.raises(ArchrepError, match="optimizer must be 'sgd' or 'adam'"):
         Recipe(optimizer="lion")
+    with pytest.raises(ArchrepError, match="lr must be a finite number"):
+        Recipe(lr=float("inf"))
 
 
 def test_runs_are_repeatable_and_leave_random_state_alone(digits, ghn, small):
@@ -68,19 +71,26 @@ def test_runs_are_repeatable_and_leave_random_state_alone(digits, ghn, small):
 
 def test_both_inits_see_the_same_images(digits, ghn, small, monkeypatch):
     """The random one is the network's own initialisation, the other has the predicted parameters; nothing else."""
-    seen = []
+    starts, batches = [], []
+    train, batch = module._train, PixelImages.batch
 
-    def train(network, recipe, images, seed, device):
-        generator = torch.Generator().manual_seed(seed)
-        seen.append(({n: p.detach().clone() for n, p in network.named_parameters()}, generator.get_state(), images))
+    def recorded_train(network, *arguments):
+        starts.append({n: p.detach().clone() for n, p in network.named_parameters()})
         assert all(float(m.running_mean.abs().sum()) == 0 for m in network.modules() if isinstance(m, nn.BatchNorm2d))
-        return 0.0, False
+        batches.append([])
+        return train(network, *arguments)
 
-    monkeypatch.setattr(module, "_train", train)
+    def recorded_batch(images, index, augment=None):
+        if augment is not None:  # in training; the dropout of the step follows from the global state
+            batches[-1].append((index.tolist(), augment.get_state().tolist(), torch.get_rng_state().tolist()))
+        return batch(images, index, augment)
+
+    monkeypatch.setattr(module, "_train", recorded_train)
+    monkeypatch.setattr(PixelImages, "batch", recorded_batch)
     run_jobs(work_of(ghn, digits), jobs_of(small[:1]))
-    (filled, state, images), (random, state_too, images_too) = seen
-    assert torch.equal(state, state_too)
-    assert images is images_too
+    assert batches[0] == batches[1]
+    assert len(batches[0]) > 1
+    filled, random = starts
     predicted = ghn.predict(small[0].graph)
     assert all(torch.equal(filled[name], value) for name, value in predicted.items())
     assert all(not torch.equal(filled[n], random[n]) for n in predicted if predicted[n].dim() == 4)

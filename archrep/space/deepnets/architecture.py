@@ -46,7 +46,7 @@ def fitted(architecture: Architecture, num_classes: int, image_size: int) -> Arc
     Raises:
         ArchrepError: if it cannot take these images or classes.
     """
-    config = architecture.config or _config_in(architecture.make_network)
+    config = architecture.config
     if config is None:
         return _checked(architecture, num_classes, image_size)
     if (num_classes, image_size) == (10, CIFAR10):
@@ -65,11 +65,6 @@ def fitted(architecture: Architecture, num_classes: int, image_size: int) -> Arc
         make_network=partial(DeepNet, config, num_classes, imagenet),
         input_shape=(3, image_size, image_size),
     )
-
-
-def _config_in(make_network: object) -> DeepNetConfig | None:
-    """The configuration that a constructor of a DeepNets network is bound to."""
-    return make_network.args[0] if isinstance(make_network, partial) and make_network.func is DeepNet else None
 
 
 def _checked(architecture: Architecture, num_classes: int, image_size: int) -> Architecture:

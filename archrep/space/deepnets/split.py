@@ -45,7 +45,8 @@ class Split(ABC):
         """Architecture `index`."""
         config = self.config(index)
         make_graph = partial(self.graph_of, config, index)
-        return Architecture(self.name(index), self.space, self.split, make_graph, partial(DeepNet, config))
+        make_network = partial(DeepNet, config)
+        return Architecture(self.name(index), self.space, self.split, make_graph, make_network, config=config)
 
     def graph_of(self, config: DeepNetConfig, index: int, vocabulary: str) -> ArchGraph:
         """The graph of architecture `index`, whose configuration is at hand."""
