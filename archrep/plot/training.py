@@ -28,8 +28,8 @@ def draw_training(lines: Sequence[dict], title: str) -> tuple[Figure, pd.DataFra
         left.set(xlabel="step", ylabel="training loss (nats)")
         right.plot(points["step"], points["accuracy"], color=TRAIN, marker="o", ms=3, label="training")
         right.plot(points["step"], points["val_accuracy"], color=VAL, marker="D", ms=3, label="validation")
-        right.set(xlabel="step", ylabel="accuracy with predicted parameters (%)")
+        right.set(xlabel="step", ylabel="top-1 accuracy (%)")
         right.legend(frameon=False)
         hours = lines[-1]["seconds"] / 3600
-        figure.suptitle(f"{title} · {lines[-1]['step']:,.0f} steps in {hours:.1f} h", fontsize=11)
+        figure.suptitle(f"{title}: predicted parameters · {lines[-1]['step']:,.0f} steps in {hours:.1f} h", fontsize=11)
     return figure, points

@@ -106,10 +106,12 @@ _IMAGENET = TrainConfig(
 )
 _SMALL = TrainConfig(
     space="deepnets-small",
-    steps=4000,
+    steps=6000,
     meta_batch=4,
     lr=3e-3,
     weight_decay=0.0,
+    network_clip=1.0,
+    small_first=0.5,
     schedule="cosine",
     warmup=200,
     val_archs=24,
