@@ -150,7 +150,7 @@ def test_a_killed_run_resumes(tmp_path):
     command = [sys.executable, "-m", "archrep.cli", "finetune", *options.split(), str(out)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     deadline = time.time() + 200
-    while not journal.exists() and time.time() < deadline:
+    while not (journal.exists() and "\n" in journal.read_text()) and time.time() < deadline:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
