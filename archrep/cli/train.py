@@ -22,6 +22,9 @@ def train(
         str | None, typer.Option(help="DeepNets split to train on, such as deepnets:DIR; default: the preset's.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the new run.")] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Checkpoint to start from, instead of random weights; also a released one.")
+    ] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
     max_nodes: Annotated[int | None, typer.Option(min=1, help="Most nodes of a step's graphs together.")] = None,
@@ -41,6 +44,9 @@ def train(
     ] = None,
     small_macs: Annotated[int | None, typer.Option(min=1, help="Most multiply-accumulates of a small one.")] = None,
     label_smoothing: Annotated[float | None, typer.Option(min=0, max=1, help="Of the networks' loss.")] = None,
+    augment: Annotated[
+        bool | None, typer.Option(help="Flip and crop training images at random.", show_default=False)
+    ] = None,
     amp: Annotated[str | None, typer.Option(help="Half precision of the networks: off, bf16, fp16.")] = None,
     virtual_edges: Annotated[bool | None, typer.Option(help="Ablation of paper § 4.2.", show_default=False)] = None,
     normalize: Annotated[bool | None, typer.Option(help="Ablation of paper § 4.1.", show_default=False)] = None,
@@ -85,6 +91,7 @@ def train(
         small_first=small_first,
         small_macs=small_macs,
         label_smoothing=label_smoothing,
+        augment=augment,
         amp=amp,
         val_every=val_every,
         save_every=save_every,
@@ -92,13 +99,13 @@ def train(
         seed=seed,
     )
     of_ghn = _given(virtual_edges=virtual_edges, normalize=normalize, layer_norm=layer_norm, vocabulary=vocabulary)
-    if resume is not None and (changes or of_ghn or preset or data or threads):
+    if resume is not None and (changes or of_ghn or preset or data or threads or init):
         raise ArchrepError(
             "--resume continues the run as it was configured; only --device and --time-limit go with it."
         )
     group = Group.join(options.torch_device(device, None))
     if out is not None:
-        _create(group, preset, changes, of_ghn, data or "cifar10", out, threads)
+        _create(group, preset, changes, of_ghn, data or "cifar10", out, threads, init)
     _continue(group, out or resume or Path(), time_limit)
     group.leave()
 
@@ -107,7 +114,16 @@ def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _create(group, preset: str | None, changes: dict, of_ghn: dict, data: str, out: Path, threads: int | None) -> None:
+def _create(
+    group,
+    preset: str | None,
+    changes: dict,
+    of_ghn: dict,
+    data: str,
+    out: Path,
+    threads: int | None,
+    init: Path | None,
+) -> None:
     """Makes the folder of a run, once everything about it has been looked at; torchrun may find it made before."""
     from archrep.data import load_images
     from archrep.errors import lookup
@@ -123,7 +139,7 @@ def _create(group, preset: str | None, changes: dict, of_ghn: dict, data: str, o
         started_anew = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
         try:
             if not (started_anew and is_run_of(out, config, data)):
-                create(config, data, images, out, threads)
+                create(config, data, images, out, threads, init)
         except ArchrepError as error:
             problem = str(error)
     problem = group.gather(problem)[0]  # the others wait for the folder

@@ -21,7 +21,8 @@ class Architecture:
     Attributes:
         id: canonical spec string; rebuilds the architecture on any machine.
         space, split: where it comes from; the split is empty in a space without splits.
-        make_graph: called once per vocabulary, with its name. make_network: called at every `build()`.
+        make_graph: called once per vocabulary, with its name.
+        make_network: called at every `build()`; a DeepNets architecture's takes `make_block`, see `DeepNet`.
         input_shape: shape of one input without the batch dimension.
         config: genotype and arguments of a DeepNets architecture.
     """
@@ -30,7 +31,7 @@ class Architecture:
     space: str
     split: str
     make_graph: Callable[[str], ArchGraph]
-    make_network: Callable[[], nn.Module]
+    make_network: Callable[..., nn.Module]
     input_shape: Shape = (3, 32, 32)
     config: "DeepNetConfig | None" = None
 

@@ -25,6 +25,7 @@ class TrainConfig:
         optimizer: "adam" or "adamw". lr: its peak learning rate. weight_decay: L2 term of Adam, decay of AdamW.
         clip: largest norm of the gradient. network_clip: likewise of one network's, in its parameters.
         label_smoothing: 0 … 1.
+        augment: whether training images are flipped and cropped at random.
         schedule: "step" (×0.1 at 2/3 and 5/6 of the steps) or "cosine", after `warmup` steps of linear rise.
         amp: "off", or the half precision in which networks run: "bf16", "fp16" (with loss scaling).
         max_nodes: meta-batches with more nodes are drawn again.
@@ -47,6 +48,7 @@ class TrainConfig:
     clip: float = 5.0
     network_clip: float | None = None
     label_smoothing: float = 0.0
+    augment: bool = True
     schedule: str = "step"
     warmup: int = 0
     amp: str = "off"

@@ -1,18 +1,47 @@
 """Running a network with given parameters instead of its own (paper § 5.1; design: evaluation convention)."""
 
+from collections import Counter
+from functools import lru_cache
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from archrep.seeding import seeded
 from archrep.space.architecture import Architecture
+from archrep.space.deepnets.network import new_block
+from archrep.space.deepnets.plan import Step
 
 
 def skeleton(architecture: Architecture) -> nn.Module:
-    """The architecture's network without memory for parameters (meta device), batch norm on batch statistics."""
+    """The architecture's network without memory for parameters (meta device), batch norm on batch statistics.
+
+    Blocks of DeepNets are used again in the next one (making them anew takes a tenth of a training step): hand a
+    skeleton to `run`, which leaves nothing behind in it, and do not keep it.
+    """
+    if architecture.config is not None:
+        return architecture.make_network(make_block=_Spares())
     with torch.device("meta"):
         network = architecture.build()
     return use_batch_statistics(network)
+
+
+class _Spares:
+    """Makes the blocks of one skeleton out of those of earlier ones; none occurs in it twice."""
+
+    def __init__(self) -> None:
+        self._used: Counter[Step] = Counter()
+
+    def __call__(self, step: Step, norm: bool) -> nn.Module:
+        alike = Step(step.kind, c_in=step.c_in, c_out=step.c_out, kernel=step.kernel, stride=step.stride)
+        self._used[alike] += 1
+        return _spare(alike, norm, self._used[alike])
+
+
+@lru_cache(maxsize=8192)
+def _spare(step: Step, norm: bool, copy: int) -> nn.Module:
+    with torch.device("meta"):
+        return use_batch_statistics(new_block(step, norm))
 
 
 def runnable(architecture: Architecture, device: torch.device) -> nn.Module:

@@ -5,6 +5,7 @@ metrics.jsonl    one line per validation
 state.pt         resume state (plain tensors and numbers, read with weights_only)
 best.safetensors the GHN with the highest validation accuracy
 last.safetensors the GHN after the last step
+init.safetensors the GHN that it started from, where it was given one
 curve.*          a figure of the metrics (archrep train)
 
 Under torchrun all processes read the folder, which they share, and the first one writes it.
@@ -24,8 +25,8 @@ import torch
 
 from archrep.data.images import ImageSet
 from archrep.errors import ArchrepError, first_line
-from archrep.files import atomic, provenance, to_json
-from archrep.ghn.config import GHNConfig
+from archrep.files import atomic, file_digest, provenance, to_json
+from archrep.ghn import GHN, GHNConfig
 from archrep.space.deepnets import Generated
 from archrep.train.config import TrainConfig
 from archrep.train.evaluate import evaluate
@@ -33,21 +34,31 @@ from archrep.train.group import Group
 from archrep.train.loop import StepResult, Trainer
 from archrep.train.steps import Steps
 
-CONFIG, METRICS, STATE, BEST, LAST = "config.json", "metrics.jsonl", "state.pt", "best.safetensors", "last.safetensors"
+CONFIG, METRICS, STATE = "config.json", "metrics.jsonl", "state.pt"
+BEST, LAST, INIT = "best.safetensors", "last.safetensors", "init.safetensors"
 
 PATIENCE = 100  # steps in a row without a finite loss after which a run stops
 
 Progress = Callable[[Trainer, StepResult], None]
 
 
-def create(config: TrainConfig, data: str, images: ImageSet, folder: Path, threads: int | None = None) -> None:
+def create(
+    config: TrainConfig,
+    data: str,
+    images: ImageSet,
+    folder: Path,
+    threads: int | None = None,
+    init: Path | None = None,
+) -> None:
     """Creates the folder of a new run; `continue_run` does the work.
 
     Args:
         data: where the images come from, see `load_images`.
+        init: checkpoint to start from, which is copied; default: random weights.
 
     Raises:
-        ArchrepError: if the folder exists, or the configuration fits neither the images nor any architectures.
+        ArchrepError: if the folder exists, or the configuration fits neither the images nor any architectures nor
+            the checkpoint.
     """
     if folder.exists() and (not folder.is_dir() or any(not p.name.startswith(".") for p in folder.iterdir())):
         raise ArchrepError(
@@ -56,14 +67,34 @@ def create(config: TrainConfig, data: str, images: ImageSet, folder: Path, threa
     if config.ghn.num_classes != images.num_classes:
         raise ArchrepError(f"The GHN predicts {config.ghn.num_classes} classes, {data} has {images.num_classes}.")
     Steps(config, images.train, Group())[0]  # raises what the first step would
+    start = {} if init is None else {"init": init.name, "init_digest": file_digest(init)}
+    if init is not None:
+        _matching(init, config.ghn).save(folder / INIT, force=True)
     record = {
         "train": dataclasses.asdict(config),
         "data": _found_again(data),
         "threads": threads or torch.get_num_threads(),
-        "provenance": provenance(seed=config.seed),
+        "provenance": provenance(seed=config.seed) | start,
     }
     with atomic(folder / CONFIG, force=True) as temporary:
         temporary.write_text(to_json(record))
+
+
+def _matching(path: Path, config: GHNConfig) -> GHN:
+    """The GHN of a checkpoint, if it is of that configuration.
+
+    Raises:
+        ArchrepError: if it is not.
+    """
+    ghn = GHN.load(path)
+    ours, wanted = dataclasses.asdict(ghn.config), dataclasses.asdict(config)
+    other = [name for name in wanted if ours[name] != wanted[name]]
+    if other:
+        differences = ", ".join(f"{name} {ours[name]} instead of {wanted[name]}" for name in other)
+        raise ArchrepError(
+            f"{path}: a GHN with {differences}. Choose a --preset and options like it, or none to start."
+        )
+    return ghn
 
 
 def _found_again(data: str) -> str:
@@ -175,6 +206,8 @@ class _Run:
                     left_by_a_kill.unlink()
         group.gather(None)  # no one reads before that
         state = _load_state(self.folder / STATE, self.trainer)
+        if not state and (self.folder / INIT).exists():
+            self.trainer.ghn.load_state_dict(GHN.load(self.folder / INIT).state_dict())
         if state:
             self.best, self.earlier, self.without_loss = state["best"], state["seconds"], state["without_loss"]
             self.recent = [StepResult(*result) for result in state["recent"]]

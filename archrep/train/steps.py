@@ -58,7 +58,8 @@ class Steps(Dataset[Step]):
         mine = self.group.share(drawn, list(map(self._cost, drawn)) if self.group.size > 1 else [1.0] * len(drawn))
         graphs = [a.graph_in(vocabulary) for _, a in mine]
         batch = GraphBatch.from_graphs(graphs) if graphs and self.group.device.type == "cuda" else None
-        return Step(mine, batch, *self.images.batch(*self._positions(step)))
+        index, augment = self._positions(step)
+        return Step(mine, batch, *self.images.batch(index, augment if self.config.augment else None))
 
     def _cost(self, architecture: Architecture) -> float:
         """Time that a network takes, in proportion: on a GPU, that is launching its operations."""

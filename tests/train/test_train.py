@@ -14,6 +14,7 @@ from archrep import GHN, GHNConfig
 from archrep.errors import ArchrepError
 from archrep.train import PRESETS, TrainConfig
 from archrep.train.functional import run, skeleton
+from archrep.train.group import Group
 from archrep.train.loop import StepResult, Trainer
 from archrep.train.meta_batches import meta_batches
 from archrep.train.run import BEST, PATIENCE, continue_run, create, is_run_of, read_metrics
@@ -324,3 +325,34 @@ def test_damaged_state_and_foreign_folder(digits, tmp_path):
     (tmp_path / "run" / "state.pt").write_bytes(b"nonsense")
     with pytest.raises(ArchrepError, match="damaged resume state"):
         continue_run(tmp_path / "run", digits)
+
+
+def test_starts_from_a_checkpoint(digits, tmp_path):
+    """Weights are the checkpoint's at step 0; a resumed run does not go back to them; another kind is refused."""
+    create(TINY, "digits", digits, tmp_path / "first")
+    continue_run(tmp_path / "first", digits)
+    last = tmp_path / "first" / "last.safetensors"
+    still = dataclasses.replace(TINY, lr=0.0, steps=3)
+    create(still, "digits", digits, tmp_path / "still", init=last)
+    continue_run(tmp_path / "still", digits)
+    assert same(weights(tmp_path / "still" / "last.safetensors"), weights(last))
+
+    create(TINY, "digits", digits, tmp_path / "second", init=last)
+    last.unlink()  # the run has its own copy
+    continue_run(tmp_path / "second", digits, time_limit=0.0)
+    continue_run(tmp_path / "second", digits)
+    second = tmp_path / "second" / "last.safetensors"
+    assert not same(weights(second), weights(tmp_path / "still" / "last.safetensors"))
+    assert GHN.load(second).provenance["init"] == "last.safetensors"
+
+    other = dataclasses.replace(TINY, ghn=dataclasses.replace(TINY.ghn, virtual_edges=False))
+    with pytest.raises(ArchrepError, match="a GHN with virtual_edges True instead of False"):
+        create(other, "digits", digits, tmp_path / "third", init=second)
+    assert not (tmp_path / "third").exists()
+
+
+def test_augmentation_is_an_option(digits):
+    plain, augmented = (Steps(dataclasses.replace(TINY, augment=a), digits.train, Group())[0] for a in (False, True))
+    assert torch.equal(plain.labels, augmented.labels) and not torch.equal(plain.images, augmented.images)
+    index, _ = Steps(TINY, digits.train, Group())._positions(0)
+    assert torch.equal(plain.images, digits.train.batch(index)[0])

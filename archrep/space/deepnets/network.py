@@ -17,14 +17,23 @@ from archrep.space.deepnets.plan import HEADS, Step, make_plan
 
 
 class DeepNet(nn.Module):
-    """A DeepNets network: images (B, 3, 32, 32), or (B, 3, 224, 224) if `imagenet`, to logits (B, num_classes)."""
+    """A DeepNets network: images (B, 3, 32, 32), or (B, 3, 224, 224) if `imagenet`, to logits (B, num_classes).
 
-    def __init__(self, config: DeepNetConfig, num_classes: int = 10, imagenet: bool = False) -> None:
+    `make_block` makes the module of a step, with norms or without; default: a new one.
+    """
+
+    def __init__(
+        self,
+        config: DeepNetConfig,
+        num_classes: int = 10,
+        imagenet: bool = False,
+        make_block: Callable[[Step, bool], nn.Module] | None = None,
+    ) -> None:
         super().__init__()
         self.plan = make_plan(config, num_classes, imagenet)
         for step in self.plan.steps:
             if step.name:
-                _attach(self, step.name, BLOCKS[step.kind](step, self.plan.norm))
+                _attach(self, step.name, (make_block or new_block)(step, self.plan.norm))
 
     def forward(self, images: Tensor) -> Tensor:
         """Runs the steps that the output depends on."""
@@ -39,6 +48,11 @@ class DeepNet(nn.Module):
                 if last_use[i] == position:
                     values.pop(i, None)
         return values[self.plan.live[-1]]
+
+
+def new_block(step: Step, norm: bool) -> nn.Module:
+    """The module of a step; of its fields, only kind, channels, kernel and stride matter."""
+    return BLOCKS[step.kind](step, norm)
 
 
 def _attach(root: nn.Module, path: str, module: nn.Module) -> None:
