@@ -92,7 +92,7 @@ def _matching(path: Path, config: GHNConfig) -> GHN:
     if other:
         differences = ", ".join(f"{name} {ours[name]} instead of {wanted[name]}" for name in other)
         raise ArchrepError(
-            f"{path}: a GHN with {differences}. Choose a --preset and options like it, or none to start."
+            f"{path}: a GHN with {differences}. Choose a --preset and options to match."
         )
     return ghn
 

@@ -353,6 +353,7 @@ def test_starts_from_a_checkpoint(digits, tmp_path):
 
 def test_augmentation_is_an_option(digits):
     plain, augmented = (Steps(dataclasses.replace(TINY, augment=a), digits.train, Group())[0] for a in (False, True))
-    assert torch.equal(plain.labels, augmented.labels) and not torch.equal(plain.images, augmented.images)
+    assert torch.equal(plain.labels, augmented.labels)
+    assert not torch.equal(plain.images, augmented.images)
     index, _ = Steps(TINY, digits.train, Group())._positions(0)
     assert torch.equal(plain.images, digits.train.batch(index)[0])
