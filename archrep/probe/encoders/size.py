@@ -1,21 +1,24 @@
-"""Encoders: what a probe sees of an architecture, each `graphs → (n, d)`."""
+"""Size: the strongest baseline in two numbers."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from archrep.ghn import GHN, GHNConfig
-from archrep.graph.archgraph import ArchGraph
 from archrep.graph.cost import count_flops
-from archrep.graph.primitives import PRIMITIVES
+from archrep.probe.encoders.context import Context
 from archrep.space import Architecture
 
 
-def op_counts(graphs: list[ArchGraph]) -> np.ndarray:
-    """(n, 15): how often each primitive occurs."""
-    return np.stack([np.bincount(g.primitive.numpy(), minlength=len(PRIMITIVES)) for g in graphs]).astype(float)
+def encode_size(architectures: Sequence[Architecture], context: Context, argument: str = "") -> np.ndarray:
+    """(n, 2): log10 of parameters and FLOPs, from the label table where it has them."""
+    ids = [a.id for a in architectures]
+    labels = context.labels
+    table = pd.DataFrame() if labels is None or not labels.index.isin(ids).any() else labels.reindex(ids)
+    return params_and_flops(architectures, table)
 
 
-def params_and_flops(architectures: list[Architecture], table: pd.DataFrame) -> np.ndarray:
+def params_and_flops(architectures: Sequence[Architecture], table: pd.DataFrame) -> np.ndarray:
     """(n, 2): log10 of parameters and FLOPs, from the label table where it has them."""
     columns = ["params", "flops"]
     if set(columns) <= set(table) and np.isfinite(table[columns].to_numpy(dtype=float)).all():
@@ -30,8 +33,3 @@ def _flops(architecture: Architecture) -> int:
 
     with torch.device("meta"):
         return count_flops(architecture.build())
-
-
-def untrained_ghn(graphs: list[ArchGraph], config: GHNConfig, seed: int) -> np.ndarray:
-    """(n, d): embeddings by a freshly initialised GHN of the same configuration, the control."""
-    return GHN.untrained(config, seed).embed(graphs).numpy()
