@@ -1,0 +1,91 @@
+"""Encoders: what a probe sees of an architecture, one file each, all stateless and of fixed width per space.
+
+An encoder spec is a name of `ENCODERS`, where the encoder takes one with an argument, `name:argument`; specs joined
+by `+` are concatenated: `graph-features+size`. May import `ghn`, `space`, `graph`, `data` and `probe.cells`.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from archrep.errors import ArchrepError, lookup
+from archrep.probe.encoders.context import Context, Encoder
+from archrep.probe.encoders.ghn import encode_ghn, encode_untrained, untrained_ghn
+from archrep.probe.encoders.op_counts import encode_op_counts, op_counts
+from archrep.probe.encoders.size import encode_size, params_and_flops
+from archrep.space import Architecture
+
+ENCODERS: dict[str, Encoder] = {
+    "ghn": Encoder(encode_ghn),
+    "ghn-untrained": Encoder(encode_untrained),
+    "op-counts": Encoder(encode_op_counts),
+    "size": Encoder(encode_size),
+}
+
+
+def encode(spec: str, architectures: Sequence[Architecture], context: Context | None = None) -> np.ndarray:
+    """Encodes architectures by one encoder or a concatenation.
+
+    Args:
+        spec: such as `graph-features`, `columns:val_acc_12ep` or `graph-features+size`.
+        architectures: n of them.
+        context: what encoders may need besides.
+
+    Returns:
+        (n, d) float64, finite.
+
+    Raises:
+        ArchrepError: for an unknown encoder or a wrong argument, values that are not finite, or what an encoder lacks.
+    """
+    parts = parse(spec)
+    if not architectures:
+        raise ArchrepError(f"There are no architectures to encode by {spec!r}.")
+    return np.concatenate([_encode_one(*part, architectures, context or Context()) for part in parts], axis=1)
+
+
+def parse(spec: str) -> list[tuple[str, str]]:
+    """Splits an encoder spec into (name, argument), and checks the names.
+
+    Raises:
+        ArchrepError: for an unknown encoder, or an argument where none is taken.
+    """
+    parts = []
+    for part in spec.split("+"):
+        name, colon, argument = part.strip().partition(":")
+        encoder = lookup(ENCODERS, name, f"encoder in {spec!r}:" if "+" in spec else "encoder")
+        if colon and not encoder.argument:
+            raise ArchrepError(f"The encoder {name!r} takes no argument; got {part.strip()!r}.")
+        if colon and not argument:
+            raise ArchrepError(f"{part.strip()!r}: nothing behind the colon; expected {name}:{encoder.argument}.")
+        parts.append((name, argument))
+    return parts
+
+
+def needs_graph(spec: str) -> bool:
+    """Whether an encoder of the spec needs the computational graph even of architectures that have a cell."""
+    return any(ENCODERS[name].needs_graph for name, _ in parse(spec))
+
+
+def _encode_one(name: str, argument: str, architectures: Sequence[Architecture], context: Context) -> np.ndarray:
+    values = np.asarray(ENCODERS[name].encode(architectures, context, argument), dtype=np.float64)
+    spec = f"{name}:{argument}" if argument else name
+    if values.ndim != 2 or len(values) != len(architectures):
+        raise ArchrepError(f"The encoder {spec!r} gave {values.shape} for {len(architectures)} architectures.")
+    odd = ~np.isfinite(values).all(axis=1)
+    if odd.any():
+        first = architectures[int(odd.argmax())].id
+        raise ArchrepError(f"The encoder {spec!r} gives values that are not finite for {odd.sum()}, such as {first}.")
+    return values
+
+
+__all__ = [
+    "ENCODERS",
+    "Context",
+    "Encoder",
+    "encode",
+    "needs_graph",
+    "op_counts",
+    "params_and_flops",
+    "parse",
+    "untrained_ghn",
+]
