@@ -261,7 +261,7 @@ def test_a_killed_worker_is_reported(tmp_path):
     os.kill(workers[0], signal.SIGKILL)
     code, errors = finish(run)
     assert (code, errors.count("\n")) == (2, 1)
-    assert "a worker process died" in errors
+    assert "A worker process died" in errors
 
 
 def children_that(parent, words):

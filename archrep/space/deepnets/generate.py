@@ -1,22 +1,17 @@
 """Generating a store: shard after shard, in several processes; complete shards stay when it is interrupted."""
 
 import os
-import signal
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
-from multiprocessing import get_context, parent_process
+from functools import partial
 from pathlib import Path
-from threading import Thread
-
-import torch
 
 from archrep.errors import ArchrepError
 from archrep.files import atomic, provenance, to_json
 from archrep.space.deepnets.sampler import VERSIONS, limits
 from archrep.space.deepnets.shard import FORMAT, Shard, write_shard
 from archrep.space.deepnets.store import STORE, Request, Store, read_request, shard_path
+from archrep.workers import in_processes
 
 Progress = Callable[[int], None]  # called with the number of architectures that are new on disk
 
@@ -53,11 +48,13 @@ def generate(
     missing = [i for i in range(request.shards) if not _present(folder, request, i)]
     progress(size - sum(request.contents(i).rows for i in missing))
     workers = min(workers or len(os.sched_getaffinity(0)), len(missing))
+    write = partial(_write, folder, request)
     if workers > 1:
-        _in_processes(folder, request, missing, workers, progress)
+        for _, count in in_processes(write, [(shard,) for shard in missing], workers):
+            progress(count)
     else:
         for shard in missing:
-            progress(_write(folder, request, shard))
+            progress(write(shard))
     return Store(folder)
 
 
@@ -94,35 +91,3 @@ def _write(folder: Path, request: Request, shard: int) -> int:
     contents = request.contents(shard)
     write_shard(shard_path(folder, shard), contents)
     return contents.rows
-
-
-def _in_processes(folder: Path, request: Request, shards: list[int], workers: int, progress: Progress) -> None:
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker)
-    running: set[Future[int]] = set()
-    left = list(reversed(shards))
-    try:
-        while left or running:
-            while left and len(running) < 2 * workers:
-                running.add(pool.submit(_write, folder, request, left.pop()))
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                progress(future.result())
-    except BrokenProcessPool as error:
-        raise ArchrepError(
-            f"{folder}: a worker process died (killed, or out of memory). Complete shards are kept; run it again."
-        ) from error
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt ends it at once, without a traceback
-    torch.set_num_threads(1)
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
