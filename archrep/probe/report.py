@@ -11,7 +11,7 @@ from archrep.data.targets import Target
 from archrep.errors import ArchrepError, first_line
 from archrep.ghn import GHNConfig
 from archrep.probe import encoders
-from archrep.probe.metrics import bootstrap_weights, fold_pairs, interval, kendall_tau
+from archrep.probe.pairs import bootstrap_weights, interval, weighted_tau_b
 from archrep.probe.probe import Predictions, cross_validate, fit, make_folds
 from archrep.space import architectures
 
@@ -125,11 +125,11 @@ def _join(
 
 def _taus(y: np.ndarray, predictions: Predictions, weights: np.ndarray) -> np.ndarray:
     pairs = [
-        p
+        (fold, values[fold])
         for values, folds in zip(predictions.values, predictions.folds, strict=True)
-        for p in fold_pairs(y, values, folds)
+        for fold in folds
     ]
-    return kendall_tau(pairs, weights)
+    return weighted_tau_b(y, pairs, weights)
 
 
 def _score(
