@@ -14,7 +14,7 @@ ALLOWED = {
     "graph": set(),
     "space": {"graph"},
     "ghn": {"graph"},
-    "data": set(),
+    "data": {"space"},
     "train": {"ghn", "space", "data", "graph"},
     "measure": {"space", "data", "graph"},
     "probe": {"ghn", "space", "graph", "data"},

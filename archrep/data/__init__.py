@@ -1,6 +1,6 @@
 """Image data sets, and tables of labels and embeddings.
 
-May import `errors` and `files`.
+May import `errors` and `files`; published tables also `space`, for the canonical names of architectures.
 """
 
 from archrep.data.images import Images, ImageSet, load_images

@@ -1,12 +1,14 @@
 """Label tables: measured targets per architecture (design: files and formats)."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from archrep.data.imported import Request, imported, text_columns
 from archrep.data.tables import read_table, write_table
 from archrep.data.targets import TARGETS, Target, target_named
 from archrep.errors import ArchrepError, first_line, unknown
@@ -16,12 +18,18 @@ KEYS = ("arch", "protocol", "seed", "device")
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels averaged over seeds: `table` is indexed by architecture; `seeds` counts the runs of each."""
+    """Labels averaged over seeds: `table` is indexed by architecture; `seeds` counts the runs of each.
+
+    Attributes:
+        directions: column → "higher" or "lower", where the table says so.
+        counted: what was left out or changed when a published table was read → how often.
+    """
 
     table: pd.DataFrame
     directions: dict[str, str]
     header: dict
     path: Path
+    counted: dict[str, int] = field(default_factory=dict)
 
     def target(self, name: str) -> Target:
         """A numeric column as a target.
@@ -37,7 +45,11 @@ class Labels:
             )
         if name not in numeric:
             raise unknown("target", name, numeric, f" ({self.path})")
-        return target_named(name, self.directions)
+        target = target_named(name, self.directions)
+        facts = self.header.get("columns", {}).get(name, {})
+        return replace(
+            target, unit=target.unit or facts.get("unit", ""), meaning=target.meaning or facts.get("meaning", "")
+        )
 
 
 def write_labels(path: Path, rows: list[dict], provenance: dict, force: bool = False) -> None:
@@ -51,15 +63,61 @@ def write_labels(path: Path, rows: list[dict], provenance: dict, force: bool = F
     write_table(table, {"format": 1, "kind": "labels", "columns": columns, "provenance": provenance}, path, force)
 
 
-def read_labels(path: Path) -> Labels:
-    """Reads a label table, Parquet or CSV with a column `arch`, and averages over seeds.
+def read_labels(
+    path: Path | Sequence[Path], dataset: str | None = None, epochs: int | None = None, recipe: str | None = None
+) -> Labels:
+    """Reads label tables, Parquet or CSV (.csv, .csv.gz), and averages over seeds.
+
+    A table has a column `arch`, or is a published one that `imported` knows. Several tables are joined by
+    architecture: each row has what any of them says, the first one that has a value being right.
+
+    Args:
+        path: one table or several.
+        dataset: of a published table, its `accuracy`; default: cifar10, and imagenet of timm's tables.
+        epochs: after how many epochs of training; default: 200 for NAS-Bench-201, 108 for NAS-Bench-101.
+        recipe: of timm's accuracies, a tag or a pattern such as `ra*_in1k`; default: each architecture's own tag that
+            most architectures have.
 
     Raises:
-        ArchrepError: if the file cannot be read, has no column `arch`, or mixes protocols.
+        ArchrepError: if a file cannot be read, has no column `arch` and is no known table, mixes protocols or has no
+            such data set, epochs or recipe.
     """
+    paths = [Path(path)] if isinstance(path, str | Path) else [Path(p) for p in path]
+    if not paths:
+        raise ArchrepError("No label table is given.")
+    request = Request(dataset, epochs, recipe)
+    tables = [_read_one(p, request) for p in paths]
+    asked = [name for name, value in vars(request).items() if value is not None]
+    if asked and not any(labels.header.get("published") for labels in tables):
+        raise ArchrepError(
+            f"{paths[0]}: {asked[0]} chooses among the columns of published tables; a table with a column arch has "
+            "one accuracy. Leave it out."
+        )
+    return tables[0] if len(tables) == 1 else _joined(tables)
+
+
+def _joined(tables: Sequence[Labels]) -> Labels:
+    table = tables[0].table
+    for labels in tables[1:]:
+        table = table.combine_first(labels.table)
+    order = dict.fromkeys(name for labels in tables for name in labels.table)
+    rows = dict.fromkeys(arch for labels in tables for arch in labels.table.index)
+    columns = {k: v for labels in reversed(tables) for k, v in labels.header.get("columns", {}).items()}
+    header = {"columns": columns, "tables": [labels.header for labels in tables]}
+    counted: dict[str, int] = {}
+    for labels in tables:
+        for reason, count in labels.counted.items():
+            counted[reason] = counted.get(reason, 0) + count
+    directions = {k: v for labels in reversed(tables) for k, v in labels.directions.items()}
+    path = Path(" + ".join(str(labels.path) for labels in tables))
+    return Labels(table.loc[list(rows), list(order)], directions, header, path, counted)
+
+
+def _read_one(path: Path, request: Request) -> Labels:
     header: dict = {}
-    if Path(path).suffix == ".csv":
-        table = _read_csv(Path(path))
+    counted: dict[str, int] = {}
+    if path.name.endswith((".csv", ".csv.gz")):
+        table, header, counted = _read_csv(path, request)
     else:
         raw, header = read_table(path, "labels", ("arch",))
         table = raw.to_pandas()
@@ -77,17 +135,27 @@ def read_labels(path: Path) -> Labels:
     grouped = table.groupby("arch", sort=False)
     mean = grouped[numeric].mean().astype(np.float64).join(grouped[other].first())
     mean["seeds"] = grouped.size()
+    if header.get("published") and (twice := int((mean["seeds"] - 1).sum())):
+        counted["further rows of an architecture, averaged with its first"] = twice
     directions = {name: facts["direction"] for name, facts in header.get("columns", {}).items()}
-    return Labels(mean, directions, header, Path(path))
+    return Labels(mean, directions, header, path, counted)
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path, request: Request) -> tuple[pd.DataFrame, dict, dict[str, int]]:
+    """A table with a column `arch`, its header and what was counted."""
     try:
-        table = pd.read_csv(path, dtype={"arch": str})
+        table = pd.read_csv(path, dtype=text_columns())
     except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
         raise ArchrepError(f"{path}: not a readable CSV table ({first_line(error)}).") from error
+    try:
+        published = imported(table, request)
+    except ArchrepError as error:
+        raise ArchrepError(f"{path}: {error}") from error
+    if published is not None:
+        return published.table, {"published": True, "columns": published.columns}, published.counted
     if "arch" not in table:
         raise ArchrepError(
-            f"{path}: not a table of labels: no column arch; its columns are {', '.join(map(str, table))}."
+            f"{path}: not a table of labels: no column arch, and no published table that archrep knows; its columns "
+            f"are {', '.join(map(str, table))}."
         )
-    return table
+    return table, {}, {}

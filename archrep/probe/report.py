@@ -1,144 +1,236 @@
-"""The probe report: every encoder on the same folds, with intervals and paired differences."""
+"""The probe report: every encoder on the same splits, with intervals, paired differences and controls."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from archrep.data.embeddings import Embeddings
-from archrep.data.labels import Labels
 from archrep.data.targets import Target
-from archrep.errors import ArchrepError, first_line
-from archrep.ghn import GHNConfig
-from archrep.probe import encoders
-from archrep.probe.pairs import bootstrap_weights, interval, weighted_tau_b
-from archrep.probe.probe import Predictions, cross_validate, fit, make_folds
-from archrep.space import architectures
+from archrep.probe import evaluation
+from archrep.probe.comparison import Difference, compare, mean_interval, paired_bootstrap, paired_t
+from archrep.probe.evaluation import SELECTED, Tested, Work, run_scheme, taus
+from archrep.probe.pairs import bootstrap_weights, interval
+from archrep.probe.reference import Ceiling, early_epochs, noise_ceiling, worth
+from archrep.probe.saved import FittedProbe, fit_final
+from archrep.probe.splits import Scheme, Split, grouped, permuted_by_group
+from archrep.probe.task import NOTHING, Task, with_increments, with_nothing
 
-GHN_EMBEDDING = "GHN embedding"
-BOOTSTRAP = 2000
+CONTROLS = ("ghn-untrained", "gnn-random", NOTHING)  # never chosen for the fitted probe
+BASES = ("size", "graph-features", "zero-cost")  # which the reference is added to
+PERMUTATIONS = 8
+TRANSFORM = "normal-scores"
 
 
 @dataclass(frozen=True)
 class Score:
-    """Kendall τ of one encoder, its 95 % interval, and its distance behind the GHN embedding, paired."""
+    """One encoder.
+
+    Attributes:
+        tau, tau_low, tau_high: Kendall's τ-b and its 95 % interval.
+        spearman … r2: as `metrics.METRICS` defines them, averaged over the splits.
+        coverage: share of test architectures in their 90 % intervals. width: median of those, in the target's unit.
+        delta …: τ minus the reference's, paired, with p-value after Holm's correction.
+        of_ceiling: τ as a share of the noise ceiling, if there is one. epochs: see `reference.worth`, likewise.
+        chosen: the most frequent choice inside the training data.
+    """
 
     encoder: str
     dimensions: int
     tau: float
     tau_low: float
     tau_high: float
+    spearman: float
+    weighted_tau: float
+    top_decile_tau: float
+    precision_at_k: float
+    ndcg_at_k: float
+    regret_at_k: float
     r2: float
+    coverage: float
+    width: float
     delta: float
     delta_low: float
     delta_high: float
+    p_holm: float
+    of_ceiling: float | None
+    epochs: int | None
+    chosen: str
 
 
 @dataclass(frozen=True)
 class Report:
-    """Scores of all encoders, the GHN embedding's out-of-fold predictions, and the probe fitted on all data."""
+    """All that was found; see `Score` for the table.
+
+    Attributes:
+        reference: the encoder that the others are compared with.
+        table: arch, measured and, per encoder, its mean prediction where it was tested.
+        increments: base → what adding the reference to it brings.
+        control: τ of the reference on labels permuted between groups, and the selectivity.
+        early: epochs, column, τ. calibration: of the reference, per level.
+        probe: fitted on all labels.
+    """
 
     target: Target
+    reference: str
     scores: list[Score]
-    table: pd.DataFrame  # arch, measured, predicted
-    probe: object
-    excluded: dict[str, int]  # reason → architectures left out
+    table: pd.DataFrame
+    increments: dict[str, Difference]
+    control: dict[str, float] | None
+    ceiling: Ceiling | None
+    early: list[tuple[int, str, float]]
+    calibration: list[dict[str, float]]
+    probe: FittedProbe | None
+    excluded: dict[str, int]
     facts: dict[str, object]
 
 
-def run_probe(embeddings: Embeddings, labels: Labels, target_name: str, seed: int = 0, repeats: int = 5) -> Report:
-    """Probes a target from the embeddings and from the baselines, on the same grouped folds.
+def run_probe(
+    task: Task,
+    scheme: Scheme | None = None,
+    probe: str = "auto",
+    seed: int = 0,
+    workers: int = 1,
+    reference: str | None = None,
+    control: bool = True,
+    fit: bool = True,
+    progress: Callable[[int], Callable[[], None]] = lambda total: lambda: None,
+) -> Report:
+    """Evaluates every encoding of a task, and their selection, on the splits of a scheme.
+
+    Args:
+        scheme: default: five repetitions of grouped five-fold cross-validation.
+        probe: a name of `models.PROBES`, `auto` or `ensemble`.
+        reference: the encoder that others are compared with; default: the first.
+        control, fit: whether to run the control task and to fit the final probe.
+        progress: gets the number of fits, gives what is to be called after each.
 
     Raises:
-        ArchrepError: unknown target; labels that match no embedding; too few, or constant, labels.
+        ArchrepError: too few groups, an unknown probe, or more training data than the probe takes.
     """
-    target = labels.target(target_name)
-    archs, x, y, excluded = _join(embeddings, labels, target_name)
-    chosen = list(architectures(*archs))
-    if [a.id for a in chosen] != archs:
-        odd = next(name for name in archs if name not in {a.id for a in chosen})
-        raise ArchrepError(
-            f"{labels.path}: {odd!r} is not the canonical name of one architecture (see `archrep embed`)."
-        )
-    graphs = [a.graph for a in chosen]
-    groups = np.array([g.hash(shapes=False) for g in graphs])
-    folds = make_folds(groups, repeats, seed)
-    try:
-        config = GHNConfig(**embeddings.header.get("ghn", {}))
-    except TypeError as error:
-        raise ArchrepError(
-            f"The embedding table's GHN configuration is of another version ({first_line(error)})."
-        ) from error
-    encodings = {
-        GHN_EMBEDDING: x,
-        "untrained GHN": encoders.untrained_ghn(graphs, config, seed),
-        "op counts": encoders.op_counts(graphs),
-        "params + FLOPs": encoders.params_and_flops(chosen, labels.table.loc[archs]),
-        "mean predictor": np.empty((len(y), 0)),
-    }
-    predictions = {name: cross_validate(e, y, groups, folds, seed) for name, e in encodings.items()}
-    weights = np.concatenate([np.ones((1, len(y)), dtype=int), bootstrap_weights(groups, BOOTSTRAP, seed)])
-    taus = {name: _taus(y, p, weights) for name, p in predictions.items()}
-    scores = [
-        _score(name, encodings[name].shape[1], taus[name], taus[GHN_EMBEDDING], y, predictions[name])
-        for name in encodings
-    ]
-    table = pd.DataFrame({"arch": archs, "measured": y, "predicted": predictions[GHN_EMBEDDING].mean})
-    facts = {
-        "n": len(y),
-        "groups": len(np.unique(groups)),
-        "folds": len(folds[0]),
-        "repeats": repeats,
-        "bootstrap": BOOTSTRAP,
+    reference = reference or next(iter(task.encodings))
+    task, pairs = with_increments(task, reference, BASES)
+    task = with_nothing(task)
+    selectable = [spec for spec in task.encodings if spec not in CONTROLS]
+    scheme = scheme or grouped(task.groups, seed=seed)
+    work = Work(task.encodings, task.y, task.groups, probe, TRANSFORM, seed)
+    permuted = _permuted(scheme) if control else []
+    step = progress(len(scheme.splits) * len(task.encodings) + len(permuted))
+    shown = selectable if len(selectable) > 1 else []
+    tested = run_scheme(work, scheme, shown, workers, step)
+    weights = bootstrap_weights(task.groups, 2000 if len(task.y) <= 2000 else 300, seed)
+    all_taus = {name: taus(task.y, of, scheme, weights) for name, of in tested.items()}
+    differences = _differences(all_taus, reference, [n for n in tested if n not in (reference, NOTHING)], scheme)
+    raw = [_difference(all_taus[both], all_taus[base], scheme) for base, both in pairs]
+    increments = dict(zip((base for base, _ in pairs), compare(raw), strict=True))
+    ceiling = noise_ceiling(task.labels.runs, task.target.name) if task.labels.runs is not None else None
+    early = early_epochs(task.labels.table.loc[[a.id for a in task.architectures]], task.y)
+    scores = [_score(n, task, of, all_taus[n], scheme, differences.get(n), ceiling, early) for n, of in tested.items()]
+    table = pd.DataFrame({"arch": [a.id for a in task.architectures], "measured": task.y})
+    predictions = {name: evaluation.mean_predictions(len(task.y), of) for name, of in tested.items()}
+    facts = _facts(task, scheme, probe, seed)
+    return Report(
+        task.target,
+        reference,
+        scores,
+        pd.concat([table, pd.DataFrame(predictions)], axis=1),
+        increments,
+        _control(work, scheme, permuted, reference, all_taus[reference][0], workers, step) if permuted else None,
+        ceiling,
+        early,
+        evaluation.calibration(task.y, tested[reference]),
+        fit_final(work, selectable, task.target, facts) if fit else None,
+        task.excluded,
+        facts,
+    )
+
+
+def _facts(task: Task, scheme: Scheme, probe: str, seed: int) -> dict[str, object]:
+    return {
+        "n": len(task.y),
+        "groups": len(np.unique(task.groups)),
+        "grouped_by": task.grouped_by,
+        "split": scheme.name,
+        "splits": len(scheme.splits),
+        "train_size": float(np.mean([len(s.train) for s in scheme.splits])),
+        "test_size": float(np.mean([len(s.test) for s in scheme.splits])),
+        "leaked": scheme.leaked(task.groups),
+        "interval": "Student's, over the training sets" if scheme.resampled else "bootstrap over groups",
+        "probe": probe,
+        "transform": TRANSFORM,
         "seed": seed,
-        "split": "grouped by graph hash without shapes",
+        "spaces": sorted({a.space for a in task.architectures}),
     }
-    return Report(target, scores, table, fit(x, y, groups, seed), excluded, facts)
 
 
-def _join(
-    embeddings: Embeddings, labels: Labels, target: str
-) -> tuple[list[str], np.ndarray, np.ndarray, dict[str, int]]:
-    """Architectures with both an embedding and a finite label."""
-    known = [a for a in embeddings.table.index if a in labels.table.index]
-    if not known:
-        raise ArchrepError(
-            f"{labels.path}: none of its {len(labels.table)} architectures has an embedding "
-            f"(labels: {labels.table.index[0]}, …; embeddings: {embeddings.table.index[0]}, …). Embed them first."
-        )
-    y = labels.table.loc[known, target].to_numpy(dtype=float)
-    finite = np.isfinite(y)
-    archs = [a for a, keep in zip(known, finite, strict=True) if keep]
-    rows = embeddings.table.index.get_indexer(pd.Index(archs))
-    y = y[finite]
-    if len(y) == 0 or np.ptp(y) == 0:
-        raise ArchrepError(
-            f"{labels.path}: target {target!r} is {'missing' if len(y) == 0 else 'constant'}; there is nothing to rank."
-        )
-    excluded = {
-        "labels without embedding": len(labels.table) - len(known),
-        "embeddings without label": len(embeddings.table) - len(known),
-        "labels that are not finite": int((~finite).sum()),
-    }
-    return archs, embeddings.values[rows].astype(np.float64), y, excluded
+def _difference(first: np.ndarray, second: np.ndarray, scheme: Scheme) -> tuple[float, float, float, float]:
+    return paired_t(first[1:], second[1:]) if scheme.resampled else paired_bootstrap(first, second)
 
 
-def _taus(y: np.ndarray, predictions: Predictions, weights: np.ndarray) -> np.ndarray:
-    pairs = [
-        (fold, values[fold])
-        for values, folds in zip(predictions.values, predictions.folds, strict=True)
-        for fold in folds
-    ]
-    return weighted_tau_b(y, pairs, weights)
+def _differences(
+    all_taus: dict[str, np.ndarray], reference: str, names: Sequence[str], scheme: Scheme
+) -> dict[str, Difference]:
+    raw = [_difference(all_taus[name], all_taus[reference], scheme) for name in names]
+    return dict(zip(names, compare(raw), strict=True))
 
 
 def _score(
-    name: str, dimensions: int, taus: np.ndarray, reference: np.ndarray, y: np.ndarray, predictions: Predictions
+    name: str,
+    task: Task,
+    tested: Sequence[Tested],
+    tau: np.ndarray,
+    scheme: Scheme,
+    difference: Difference | None,
+    ceiling: Ceiling | None,
+    early: list[tuple[int, str, float]],
 ) -> Score:
-    """The first τ is that of the data itself, the others of its bootstrap; R² is the mean over repeats."""
-    residual = ((y - predictions.values) ** 2).sum(axis=1)  # (repeats,)
-    r2 = 1 - float(residual.mean() / ((y - y.mean()) ** 2).sum())
-    difference = taus - reference
+    """τ: entry 0 is that of the data, the others are the resamplings."""
+    low, high = mean_interval(tau[1:]) if scheme.resampled else interval(tau[1:])
+    metrics = evaluation.mean_metrics(task.y, tested, task.target.higher_is_better)
+    metrics.pop("k")
+    at_90 = next(row for row in evaluation.calibration(task.y, tested) if row["level"] == 0.9)
+    chosen = Counter(" + ".join(t.chosen) for t in tested).most_common(1)[0][0]
+    d = difference or Difference(*[float("nan")] * 5)
+    dimensions = 0 if name == SELECTED else task.encodings[name].shape[1]
     return Score(
-        name, dimensions, float(taus[0]), *interval(taus[1:]), r2, float(difference[0]), *interval(difference[1:])
+        *(name, dimensions, float(tau[0]), low, high),
+        **metrics,
+        coverage=at_90["coverage"],
+        width=at_90["width"],
+        **{"delta": d.delta, "delta_low": d.low, "delta_high": d.high, "p_holm": d.p_holm},
+        of_ceiling=float(tau[0] / ceiling.tau) if ceiling and ceiling.tau > 0 else None,
+        epochs=worth(float(tau[0]), early) if early else None,
+        chosen=chosen,
     )
+
+
+def _permuted(scheme: Scheme) -> list[tuple[int, list[Split]]]:
+    """Permutation number and the splits of one repetition, for every permutation of the control task."""
+    repeats = sorted({s.repeat for s in scheme.splits})
+    wanted = [(p, repeats[p % len(repeats)]) for p in range(PERMUTATIONS)]
+    return [(p, [s for s in scheme.splits if s.repeat == r]) for p, r in wanted]
+
+
+def _control(
+    work: Work,
+    scheme: Scheme,
+    permuted: list[tuple[int, list[Split]]],
+    reference: str,
+    tau: float,
+    workers: int,
+    step: Callable[[], None],
+) -> dict[str, float]:
+    """τ on permuted labels: mean, and the interval in which one such τ lies in 95 % of permutations."""
+    found = []
+    for number, splits in permuted:
+        y = permuted_by_group(work.y, work.groups, work.seed + number)
+        one = replace(work, encodings={reference: work.encodings[reference]}, y=y)
+        tested = run_scheme(one, replace(scheme, splits=splits, resampled=False))[reference]
+        found.append(float(taus(y, tested, replace(scheme, resampled=False), np.empty((0, len(y))))[0]))
+        step()
+    from scipy.stats import t
+
+    mean, p = float(np.mean(found)), len(found)
+    half = float(t.ppf(0.975, p - 1) * np.std(found, ddof=1) * np.sqrt(1 + 1 / p))
+    return {"tau": mean, "low": mean - half, "high": mean + half, "permutations": p, "selectivity": tau - mean}

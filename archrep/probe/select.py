@@ -44,8 +44,7 @@ def probes_of(choice: str, n: int) -> tuple[str, ...]:
         return (choice,)
     if choice not in CHOICES:
         raise unknown("probe", choice, CHOICES)
-    fast = tuple(name for name in AUTO if n <= LARGEST.get(name, n))
-    return fast if "gp" in fast else (*fast, "boosting")
+    return tuple(name for name in AUTO if name != "svr" or n <= LARGEST["svr"])
 
 
 def fit_candidates(

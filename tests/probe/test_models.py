@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import approx_fprime
+from scipy.spatial.distance import cdist
 from scipy.stats import kendalltau
+from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import Ridge
 
 from archrep.errors import ArchrepError
-from archrep.probe import models
+from archrep.probe import gp, models
 from archrep.probe.gp import fit_gp, gp_out_of_fold, tune
 from archrep.probe.models import PROBES, fit_probe
 from archrep.probe.select import choose, fit_candidates, probes_of, select
@@ -57,12 +60,20 @@ def test_gp_out_of_fold_is_refitting(planted):
 def test_no_columns_give_the_mean_and_large_data_are_refused(planted, monkeypatch):
     _, t = planted
     assert (fit_probe("gp", np.empty((160, 0)), t, [], 0).out_of_fold == t.mean()).all()
-    monkeypatch.setitem(models.LARGEST, "gp", 100)
+    monkeypatch.setitem(models.LARGEST, "svr", 100)
     with pytest.raises(ArchrepError, match="at most 100 training architectures, got 160"):
-        fit_probe("gp", planted[0], t, [], 0)
-    assert "gp" not in probes_of("auto", 160)
+        fit_probe("svr", planted[0], t, [], 0)
+    assert "svr" not in probes_of("auto", 160)
     with pytest.raises(ArchrepError, match=r"Unknown probe 'rigde'\. Did you mean 'ridge'"):
         probes_of("rigde", 10)
+
+
+def test_a_gp_learns_from_a_part_of_large_data(planted, monkeypatch):
+    x, t = planted
+    monkeypatch.setitem(models.LARGEST, "gp", 80)
+    fitted = fit_probe("gp", x, t, inner_folds(np.arange(160), 0), seed=0)
+    assert fitted.model[-1].X_train_.shape == (80, 6)
+    assert kendalltau(fitted.out_of_fold, t).statistic > 0.6
 
 
 def test_the_encoder_that_knows_is_chosen(planted):
@@ -94,3 +105,17 @@ def test_shuffled_labels_give_no_rank_agreement(planted, probe):
         fitted = fit_probe(probe, x[:100], shuffled[:100], inner_folds(np.arange(100), 0), seed=0)
         taus.append(kendalltau(fitted.model.predict(x[100:]), shuffled[100:]).statistic)
     assert abs(np.nanmean(np.nan_to_num(taus))) < 0.12
+
+
+def test_the_kernel_has_the_largest_marginal_likelihood_and_its_gradient_is_right(planted):
+    x, t = planted
+    scaled = gp.ROOT3 * cdist(x, x) / np.sqrt(6)
+    theta = np.log([0.7, 2.0, 0.2])
+    _, gradient = gp._loss(theta, scaled, t)
+    assert gradient == pytest.approx(approx_fprime(theta, lambda p: gp._loss(p, scaled, t)[0], 1e-6), rel=1e-3)
+    reference = GaussianProcessRegressor(tune(x, t, seed=0), optimizer=None).fit(x, t)
+    best = reference.log_marginal_likelihood(reference.kernel_.theta)
+    for step in (0.2, -0.2):
+        for i in range(3):
+            moved = reference.kernel_.theta + step * np.eye(3)[i]
+            assert reference.log_marginal_likelihood(moved) < best + 1e-3
