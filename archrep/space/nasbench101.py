@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from archrep.errors import ArchrepError
 from archrep.space.architecture import Architecture
-from archrep.space.nasbench import architecture, conv_bn
+from archrep.space.nasbench import Emitter, architecture, conv_bn
 
 MAX_VERTICES, MAX_EDGES = 7, 9  # paper, § 2
 CHANNELS = 128  # of the stem and the first stack
@@ -58,7 +58,8 @@ def nasbench101(space: str, rest: str) -> Iterator[Architecture]:
         raise ArchrepError(f"{space}:{rest}: no path from the cell's input to its output. Give a connected cell.")
     if len(genotype.edges) > MAX_EDGES:
         raise ArchrepError(f"{space}:{rest}: {len(genotype.edges)} edges; NAS-Bench-101 has cells up to {MAX_EDGES}.")
-    return iter([architecture(f"{space}:{genotype}", space, partial(NASBench101, genotype))])
+    emit = partial(_emit, genotype=genotype)
+    return iter([architecture(f"{space}:{genotype}", space, partial(NASBench101, genotype), emit)])
 
 
 def _parse(space: str, rest: str) -> Genotype:
@@ -108,6 +109,41 @@ def vertex_channels(genotype: Genotype, c_in: int, c_out: int) -> list[int]:
         if v not in feeding:
             channels[v] = max(channels[w] for w in range(v + 1, last) if (v, w) in edges)
     return channels
+
+
+def _emit(e: Emitter, genotype: Genotype) -> int | None:
+    """The operations of `NASBench101`."""
+    x = e.conv_bn(0, "stem", (CHANNELS, 3, 3, 3))
+    c_in = CHANNELS
+    for layer in range(STACKS * (CELLS + 1) - 1):
+        stack, cell = divmod(layer, CELLS + 1)
+        if cell == CELLS:
+            x = e.pool("max_pool", x, 2)
+        else:
+            x = _emit_cell(e, x, genotype, f"layers.{layer}", c_in, CHANNELS << stack)
+            c_in = CHANNELS << stack
+    return e.classifier(x, c_in)
+
+
+def _emit_cell(e: Emitter, x: int | None, genotype: Genotype, name: str, c_in: int, c_out: int) -> int | None:
+    """The operations of `Cell`."""
+    channels, last, edges = vertex_channels(genotype, c_in, c_out), genotype.last, genotype.edges
+    states: dict[int, int | None] = {}
+
+    def received(v: int, terms: list[int | None]) -> int | None:
+        if (0, v) in edges:
+            terms = [*terms, e.conv_bn(x, f"{name}.projections.{v}", (channels[v], c_in, 1, 1))]
+        return reduce(lambda a, b: e.add("sum", a, b), terms)  # type: ignore[arg-type]
+
+    for v, op in enumerate(genotype.ops, start=1):
+        y = received(v, [states[u] for u in range(1, v) if (u, v) in edges])
+        if op == "2":
+            states[v] = e.pool("max_pool", y, 3)
+        else:
+            kernel = 3 if op == "0" else 1
+            states[v] = e.conv_bn(y, f"{name}.vertices.{v - 1}", (channels[v], channels[v], kernel, kernel))
+    ends = [states[v] for v in states if (v, last) in edges]
+    return received(last, [e.add("concat", *ends)] if ends else [])  # type: ignore[arg-type]
 
 
 class NASBench101(nn.Module):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from archrep.errors import ArchrepError, lookup
 from archrep.space.architecture import Architecture
-from archrep.space.nasbench import architecture, conv_bn
+from archrep.space.nasbench import Emitter, architecture, conv_bn
 
 CHANNELS = 16  # of the stem and the first stage
 CELLS = 5  # per stage
@@ -58,8 +58,44 @@ def _parse(space: str, arch_str: str) -> tuple[str, ...]:
 def _architecture(space: str, operations: Sequence[str]) -> Architecture:
     spec = f"{space}:{ARCH_STR.format(*operations)}"
     if space == "nasbench201-cell":
-        return architecture(spec, space, partial(Cell, operations, CHANNELS), (CHANNELS, 32, 32))
-    return architecture(spec, space, partial(NASBench201, operations))
+        emit = partial(_emit_cell, x=0, operations=operations, name="", c=CHANNELS)
+        return architecture(spec, space, partial(Cell, operations, CHANNELS), emit, (CHANNELS, 32, 32))
+    return architecture(spec, space, partial(NASBench201, operations), partial(_emit, operations=operations))
+
+
+def _emit(e: Emitter, operations: Sequence[str]) -> int | None:
+    """The operations of `NASBench201`."""
+    c = CHANNELS
+    x = e.conv_bn(0, "stem", (c, 3, 3, 3))
+    for layer in range(3 * CELLS + 2):
+        if layer % (CELLS + 1) == CELLS:
+            x, c = _emit_residual(e, x, f"layers.{layer}", c), 2 * c
+        else:
+            x = _emit_cell(e, x, operations, f"layers.{layer}.", c)
+    return e.classifier(e.batch_norm(x, "norm", c), c)
+
+
+def _emit_residual(e: Emitter, x: int | None, name: str, c: int) -> int | None:
+    y = e.layer("conv", e.pool("avg_pool", x, 2), {f"{name}.shortcut.1.weight": (2 * c, c, 1, 1)})
+    x = e.conv_bn(x, f"{name}.body.0", (2 * c, c, 3, 3), first=1)
+    x = e.conv_bn(x, f"{name}.body.1", (2 * c, 2 * c, 3, 3), first=1)
+    return None if x is None or y is None else e.add("sum", y, x)
+
+
+def _emit_cell(e: Emitter, x: int | None, operations: Sequence[str], name: str, c: int) -> int | None:
+    """The operations of `Cell`; those that nothing reaches leave their parameters only."""
+    nodes = {0: x}
+    present = [(edge, operation) for edge, operation in zip(EDGES, operations, strict=True) if operation != "none"]
+    for number, ((source, target), operation) in enumerate(present):
+        y = nodes.get(source)
+        if kernel := {"nor_conv_1x1": 1, "nor_conv_3x3": 3}.get(operation):
+            y = e.conv_bn(y, f"{name}operations.{number}", (c, c, kernel, kernel), first=1)
+        elif operation == "avg_pool_3x3":
+            y = e.pool("avg_pool", y, 3)
+        before = nodes.get(target)
+        if y is not None:
+            nodes[target] = y if before is None else e.add("sum", before, y)
+    return nodes.get(3)
 
 
 class NASBench201(nn.Module):

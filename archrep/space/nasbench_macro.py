@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from archrep.errors import ArchrepError
 from archrep.space.architecture import Architecture
-from archrep.space.nasbench import architecture, conv_bn
+from archrep.space.nasbench import Emitter, architecture, conv_bn
 
 STEM = 32  # channels
 HEAD = 1280
@@ -32,7 +32,30 @@ def nasbench_macro(space: str, rest: str) -> Iterator[Architecture]:
             f"{space}:{rest}: expected {space}: and 8 digits, one per layer: "
             "0 identity, 1 MBConv expansion 3 kernel 3, 2 MBConv expansion 6 kernel 5."
         )
-    return iter([architecture(f"{space}:{rest}", space, partial(NASBenchMacro, rest))])
+    return iter([architecture(f"{space}:{rest}", space, partial(NASBenchMacro, rest), partial(_emit, digits=rest))])
+
+
+def _emit(e: Emitter, digits: str) -> int | None:
+    """The operations of `NASBenchMacro`."""
+    x = e.conv_bn(0, "stem", (STEM, 3, 3, 3))
+    c_in, layer = STEM, 0
+    for c, count in STAGES:
+        for stride in (2, *[1] * (count - 1)):
+            x = _emit_layer(e, x, digits[layer], f"layers.{layer}", c_in, c, stride)
+            c_in, layer = c, layer + 1
+    return e.classifier(e.conv_bn(x, "head", (HEAD, c_in, 1, 1)), HEAD)
+
+
+def _emit_layer(e: Emitter, x: int | None, digit: str, name: str, c_in: int, c_out: int, stride: int) -> int | None:
+    if digit not in MBCONV:
+        return x if c_in == c_out and stride == 1 else e.conv_bn(x, name, (c_out, c_in, 1, 1))
+    expansion, kernel = MBCONV[digit]
+    c = c_in * expansion
+    y = e.conv_bn(x, f"{name}.body", (c, c_in, 1, 1))
+    y = e.conv_bn(y, f"{name}.body", (c, 1, kernel, kernel), first=3, primitive="sep_conv")
+    y = e.conv_bn(y, f"{name}.body", (c_out, c, 1, 1), first=6)
+    residual = c_in == c_out and stride == 1 and x is not None and y is not None
+    return e.add("sum", x, y) if residual else y  # type: ignore[arg-type]
 
 
 class NASBenchMacro(nn.Module):
