@@ -91,9 +91,7 @@ def _matching(path: Path, config: GHNConfig) -> GHN:
     other = [name for name in wanted if ours[name] != wanted[name]]
     if other:
         differences = ", ".join(f"{name} {ours[name]} instead of {wanted[name]}" for name in other)
-        raise ArchrepError(
-            f"{path}: a GHN with {differences}. Choose a --preset and options to match."
-        )
+        raise ArchrepError(f"{path}: a GHN with {differences}. Choose a --preset and options to match.")
     return ghn
 
 
