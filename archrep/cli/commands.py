@@ -10,6 +10,7 @@ from archrep.cli.list import list_spaces
 from archrep.cli.map import map_embeddings
 from archrep.cli.measure import measure
 from archrep.cli.predict import convert, predict
+from archrep.cli.predict_target import predict_target
 from archrep.cli.probe import probe
 from archrep.cli.sample import info, sample
 from archrep.cli.train import train
@@ -21,6 +22,7 @@ ALL: dict[str, Callable[..., None]] = {
     "info": info,
     "embed": embed,
     "probe": probe,
+    "predict-target": predict_target,
     "map": map_embeddings,
     "predict": predict,
     "evaluate": evaluate,

@@ -23,6 +23,7 @@ class Labels:
     Attributes:
         directions: column → "higher" or "lower", where the table says so.
         counted: what was left out or changed when a published table was read → how often.
+        runs: one row per row of the file, with `arch`, `seed` where it has one and the numeric columns.
     """
 
     table: pd.DataFrame
@@ -30,6 +31,7 @@ class Labels:
     header: dict
     path: Path
     counted: dict[str, int] = field(default_factory=dict)
+    runs: pd.DataFrame | None = None
 
     def target(self, name: str) -> Target:
         """A numeric column as a target.
@@ -110,7 +112,8 @@ def _joined(tables: Sequence[Labels]) -> Labels:
             counted[reason] = counted.get(reason, 0) + count
     directions = {k: v for labels in reversed(tables) for k, v in labels.directions.items()}
     path = Path(" + ".join(str(labels.path) for labels in tables))
-    return Labels(table.loc[list(rows), list(order)], directions, header, path, counted)
+    runs = pd.concat([labels.runs for labels in tables], ignore_index=True)
+    return Labels(table.loc[list(rows), list(order)], directions, header, path, counted, runs)
 
 
 def _read_one(path: Path, request: Request) -> Labels:
@@ -138,7 +141,8 @@ def _read_one(path: Path, request: Request) -> Labels:
     if header.get("published") and (twice := int((mean["seeds"] - 1).sum())):
         counted["further rows of an architecture, averaged with its first"] = twice
     directions = {name: facts["direction"] for name, facts in header.get("columns", {}).items()}
-    return Labels(mean, directions, header, path, counted)
+    runs = table[["arch", *(["seed"] if "seed" in table else []), *numeric]]
+    return Labels(mean, directions, header, path, counted, runs)
 
 
 def _read_csv(path: Path, request: Request) -> tuple[pd.DataFrame, dict, dict[str, int]]:

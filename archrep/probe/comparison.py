@@ -66,5 +66,5 @@ def paired_bootstrap(first: np.ndarray, second: np.ndarray) -> tuple[float, floa
 
 def compare(raw: Sequence[tuple[float, float, float, float]]) -> list[Difference]:
     """Differences (delta, low, high, p) of one family, with Holm's correction over all of them."""
-    corrected = holm([p for *_, p in raw]) if raw else []
+    corrected = holm([p for *_, p in raw]) if raw else np.empty(0)
     return [Difference(*values, float(p)) for values, p in zip(raw, corrected, strict=True)]

@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from archrep.data.targets import Target
 from archrep.probe import evaluation
@@ -83,7 +85,7 @@ class Report:
     calibration: list[dict[str, float]]
     probe: FittedProbe | None
     excluded: dict[str, int]
-    facts: dict[str, object]
+    facts: dict[str, Any]
 
 
 def run_probe(
@@ -146,7 +148,7 @@ def run_probe(
     )
 
 
-def _facts(task: Task, scheme: Scheme, probe: str, seed: int) -> dict[str, object]:
+def _facts(task: Task, scheme: Scheme, probe: str, seed: int) -> dict[str, Any]:
     return {
         "n": len(task.y),
         "groups": len(np.unique(task.groups)),
@@ -188,17 +190,28 @@ def _score(
     """τ: entry 0 is that of the data, the others are the resamplings."""
     low, high = mean_interval(tau[1:]) if scheme.resampled else interval(tau[1:])
     metrics = evaluation.mean_metrics(task.y, tested, task.target.higher_is_better)
-    metrics.pop("k")
     at_90 = next(row for row in evaluation.calibration(task.y, tested) if row["level"] == 0.9)
     chosen = Counter(" + ".join(t.chosen) for t in tested).most_common(1)[0][0]
     d = difference or Difference(*[float("nan")] * 5)
-    dimensions = 0 if name == SELECTED else task.encodings[name].shape[1]
     return Score(
-        *(name, dimensions, float(tau[0]), low, high),
-        **metrics,
+        encoder=name,
+        dimensions=0 if name == SELECTED else task.encodings[name].shape[1],
+        tau=float(tau[0]),
+        tau_low=low,
+        tau_high=high,
+        spearman=metrics["spearman"],
+        weighted_tau=metrics["weighted_tau"],
+        top_decile_tau=metrics["top_decile_tau"],
+        precision_at_k=metrics["precision_at_k"],
+        ndcg_at_k=metrics["ndcg_at_k"],
+        regret_at_k=metrics["regret_at_k"],
+        r2=metrics["r2"],
         coverage=at_90["coverage"],
         width=at_90["width"],
-        **{"delta": d.delta, "delta_low": d.low, "delta_high": d.high, "p_holm": d.p_holm},
+        delta=d.delta,
+        delta_low=d.low,
+        delta_high=d.high,
+        p_holm=d.p_holm,
         of_ceiling=float(tau[0] / ceiling.tau) if ceiling and ceiling.tau > 0 else None,
         epochs=worth(float(tau[0]), early) if early else None,
         chosen=chosen,
@@ -229,8 +242,6 @@ def _control(
         tested = run_scheme(one, replace(scheme, splits=splits, resampled=False))[reference]
         found.append(float(taus(y, tested, replace(scheme, resampled=False), np.empty((0, len(y))))[0]))
         step()
-    from scipy.stats import t
-
     mean, p = float(np.mean(found)), len(found)
-    half = float(t.ppf(0.975, p - 1) * np.std(found, ddof=1) * np.sqrt(1 + 1 / p))
+    half = float(stats.t.ppf(0.975, p - 1) * np.std(found, ddof=1) * np.sqrt(1 + 1 / p))
     return {"tau": mean, "low": mean - half, "high": mean + half, "permutations": p, "selectivity": tau - mean}

@@ -4,7 +4,6 @@ Groups hold architectures that compute the same (design: *functional class*, *gr
 of one group on both sides leaks; every split knows how many of its test architectures have a twin in training.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -170,7 +169,7 @@ def _refuse_few(distinct: int, folds: int) -> None:
         )
 
 
-def permuted_by_group(y: np.ndarray, groups: Sequence, seed: int) -> np.ndarray:
+def permuted_by_group(y: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
     """(n,): the control task (Hewitt & Liang 2019): every group gets the label of another.
 
     All members of a group get the mean of the other group, whatever their numbers.

@@ -76,7 +76,9 @@ def make_task(
     excluded: Counter[str] = Counter(labels.counted)
     finite = np.isfinite(table[target_name].to_numpy(dtype=float))
     excluded["labels that are not finite"] = int((~finite).sum())
-    names = list(table.index[finite])
+    twice = _contradicted(labels, target_name) & set(table.index[finite])
+    excluded["architectures labelled twice with different values and no seed to tell them apart"] = len(twice)
+    names = [name for name in table.index[finite] if name not in twice]
     if embeddings is not None and "ghn" in specs:
         names = _embedded(names, embeddings, labels, excluded)
     graphs = any(needs_graph(spec) for spec in specs if not (spec == "ghn" and embeddings is not None))
@@ -99,6 +101,15 @@ def make_task(
     }
     counted = {reason: count for reason, count in excluded.items() if count}
     return Task(target, chosen, y, groups, encodings, counted, grouped_by, labels)
+
+
+def _contradicted(labels: Labels, target: str) -> set[str]:
+    """Architectures with several values of one seed, of a table that is no published one."""
+    if labels.runs is None or labels.header.get("published") or target not in labels.runs:
+        return set()
+    keys = ["arch", "seed"] if "seed" in labels.runs else ["arch"]
+    values = labels.runs.dropna(subset=[target]).groupby(keys)[target].nunique()
+    return set(values[values > 1].reset_index()["arch"])
 
 
 def _embedded(names: list[str], embeddings: Embeddings, labels: Labels, excluded: Counter) -> list[str]:

@@ -1,0 +1,97 @@
+"""A report as JSON and as Markdown."""
+
+import dataclasses
+import math
+
+from archrep.probe.report import Report, Score
+
+HEAD = ("encoder", "d", "τ", "95 % interval", "Spearman", "top-10 % τ", "P@k", "regret@k", "R²", "coverage 90 %", "Δτ")
+
+
+def as_json(report: Report) -> dict:
+    """Everything that was found, as plain values; what is not defined is null."""
+    summary = {
+        "target": dataclasses.asdict(report.target),
+        "reference": report.reference,
+        "scores": [dataclasses.asdict(score) for score in report.scores],
+        "increments": {base: dataclasses.asdict(d) for base, d in report.increments.items()},
+        "control": report.control,
+        "noise_ceiling": dataclasses.asdict(report.ceiling) if report.ceiling else None,
+        "early": [{"epochs": epochs, "column": column, "tau": tau} for epochs, column, tau in report.early],
+        "calibration": report.calibration,
+        "excluded": report.excluded,
+        "fitted": {"members": [list(m) for m in report.probe.members]} if report.probe else None,
+        **report.facts,
+    }
+    return _plain(summary)
+
+
+def _plain(value):
+    """JSON has no NaN and no infinity."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def title(report: Report) -> str:
+    """What was probed, how, and on how many."""
+    target, facts = report.target, report.facts
+    unit = f"{target.unit}; " if target.unit else ""
+    better = "higher is better" if target.higher_is_better else "lower is better"
+    return (
+        f"Probe of {target.name} ({unit}{better}) · n = {facts['n']:,}, {facts['groups']:,} groups · "
+        f"{facts['split']} · seed {facts['seed']}"
+    )
+
+
+def cells(score: Score, reference: str) -> tuple[str, ...]:
+    """One row of the table, for `HEAD`."""
+    bounds = f"{score.tau_low:.3f} – {score.tau_high:.3f}"
+    delta = f"{score.delta:+.3f} [{score.delta_low:+.3f}, {score.delta_high:+.3f}] p={score.p_holm:.2g}"
+    return (
+        *(score.encoder, str(score.dimensions) if score.dimensions else "", f"{score.tau:.3f}", bounds),
+        *(f"{score.spearman:.3f}", f"{score.top_decile_tau:.3f}", f"{score.precision_at_k:.2f}"),
+        *(f"{score.regret_at_k:.3g}", f"{score.r2:.3f}", f"{100 * score.coverage:.0f}"),
+        "" if math.isnan(score.delta) or score.encoder == reference else delta,
+    )
+
+
+def notes(report: Report) -> list[str]:
+    """What the table does not say, one line each."""
+    facts = report.facts
+    lines = [
+        f"τ: Kendall's τ-b of predicted and measured, 95 % interval ({facts['interval']}); Δτ: encoder minus "
+        f"{report.reference}, paired, p after Holm's correction; k = a tenth of the test set, 10 at most.",
+        f"Groups: {facts['grouped_by']}; test architectures with a twin in training: {100 * facts['leaked']:.1f} %.",
+    ]
+    for base, d in report.increments.items():
+        lines.append(
+            f"Adding {report.reference} to {base}: Δτ = {d.delta:+.3f} [{d.low:+.3f}, {d.high:+.3f}], "
+            f"p = {d.p_holm:.2g}."
+        )
+    if report.control:
+        c = report.control
+        lines.append(
+            f"Control task, labels permuted between groups: τ = {c['tau']:+.3f} [{c['low']:+.3f}, {c['high']:+.3f}]; "
+            f"selectivity {c['selectivity']:.3f}."
+        )
+    if report.ceiling:
+        lines.append(f"Noise ceiling of τ: {report.ceiling.tau:.3f} ({report.ceiling.architectures} architectures).")
+    if report.early:
+        known = ", ".join(f"{column} {tau:.3f}" for _, column, tau in report.early)
+        worth = ", ".join(f"{s.encoder} {s.epochs}" for s in report.scores if s.epochs)
+        lines.append(f"τ of early accuracies: {known}. Worth so many epochs: {worth or 'none is worth one'}.")
+    selected = next((s for s in report.scores if s.encoder == "selected"), None)
+    if selected:
+        lines.append(f"selected: encoder and probe chosen inside each training set, most often {selected.chosen}.")
+    lines += [f"Excluded: {count:,} {reason}." for reason, count in report.excluded.items()]
+    return lines
+
+
+def as_markdown(report: Report, command: str) -> str:
+    """The table and its notes."""
+    rows = ["| " + " | ".join(HEAD) + " |", "|---" + "|---:" * (len(HEAD) - 1) + "|"]
+    rows += ["| " + " | ".join(cells(score, report.reference)) + " |" for score in report.scores]
+    return "\n\n".join([f"# {title(report)}", f"`{command}`", "\n".join(rows), *notes(report)]) + "\n"
