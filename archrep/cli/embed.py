@@ -1,6 +1,7 @@
 """`archrep embed`."""
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 from archrep.cli import options
 
 CHUNK = 512  # architectures whose graphs are in memory at once
+SHOWN = 20  # refused architectures that are named; the others are counted by reason
 
 
 def embed(
@@ -24,7 +26,9 @@ def embed(
 
     Example: `archrep embed --archs deepnets-small:test:0-99 --out embeddings.parquet`
 
-    Without options, the architectures with shipped labels are embedded with the shipped GHN.
+    Without options, the architectures with shipped labels are embedded with the shipped GHN. What has no
+    computational graph, such as a NAS-Bench-201 cell whose output does not depend on its input, is left out and
+    reported.
     """
     import dataclasses
     import itertools
@@ -58,8 +62,10 @@ def embed(
                 for column, value in zip(columns.values(), row, strict=True):
                     column.append(value)
             bar.update(len(chunk))
-    for reason in refused:
+    for reason in refused[:SHOWN]:
         print(f"Refused: {reason}", file=sys.stderr)
+    for reason, count in Counter(reason.partition(": ")[2] for reason in refused[SHOWN:]).items():
+        print(f"Refused: {count} more: {reason}", file=sys.stderr)
     if not values:
         raise ArchrepError(
             "No architectures to embed: the given specs and tables name none"

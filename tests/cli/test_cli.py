@@ -155,6 +155,19 @@ def test_embed_goes_on_after_networks_that_fail(files, tmp_path):
     assert list(read_embeddings(tmp_path / "e.parquet").table.index) == ["deepnets-small:train:0", "nets.py:Net"]
 
 
+def test_cells_without_a_graph_are_left_out_and_reported(files, tmp_path):
+    """Cells of NAS-Bench-201 whose output does not depend on their input have none."""
+    command = ("embed", "--checkpoint", files / "ghn.safetensors", "--archs", "nasbench201:all", "--limit", 130)
+    done = run(*command, "--out", "e.parquet", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    refused = [line for line in done.stderr.splitlines() if line.startswith("Refused: ")]
+    assert len(refused) == 21
+    assert refused[0].startswith("Refused: nasbench201:|none~0|+|none~0|none~1|+|none~0|none~1|none~2|: The network's")
+    assert refused[-1] == "Refused: 10 more: The network's output does not depend on its input: no path joins them."
+    assert "Captured: 100, refused: 30" in done.stderr
+    assert len(read_embeddings(tmp_path / "e.parquet").table) == 100
+
+
 def test_released_checkpoints_convert_and_load_directly(files, tmp_path):
     torch.save(as_released(GHN.load(files / "ghn.safetensors")), tmp_path / "ghn2.pt")
     done = run("convert", "ghn2.pt", "--out", "ghn2.safetensors", cwd=tmp_path)
