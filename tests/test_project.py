@@ -17,7 +17,7 @@ ALLOWED = {
     "data": {"space"},
     "train": {"ghn", "space", "data", "graph"},
     "measure": {"space", "data", "graph"},
-    "probe": {"ghn", "space", "graph", "data"},
+    "probe": {"ghn", "space", "graph", "data", "train"},
     "plot": {"probe", "data", "graph"},
 }
 BASE = {"compiled", "errors", "files", "journal", "seeding", "workers"}

@@ -48,6 +48,17 @@ class GatedGNN(nn.Module):
         """
         if kernel.applies(self, states):
             return kernel.propagate(self, states, graphs)
+        return self._by_level(states, graphs, batch)[1]
+
+    @torch.no_grad()
+    def sweeps(self, states: Tensor, graphs: Sequence[ArchGraph]) -> tuple[Tensor, Tensor]:
+        """Node states (N, d) after the first sweep and after both; arguments as of `forward`."""
+        if kernel.applies(self, states):
+            return kernel.sweeps(self, states, graphs)
+        return self._by_level(states, graphs, None)
+
+    def _by_level(self, states: Tensor, graphs: Sequence[ArchGraph], batch: GraphBatch | None) -> tuple[Tensor, Tensor]:
+        """Both sweeps, level after level: states after the first one and after both."""
         batch = (GraphBatch.from_graphs(graphs) if batch is None else batch).to(states.device)
         size, n, _ = batch.distance.shape
         padded = states.new_zeros(size * n, states.shape[1]).index_copy(0, batch.position, states)
@@ -55,10 +66,10 @@ class GatedGNN(nn.Module):
         outgoing = [(batch.distance == 1).to(states.dtype)]
         if self.virtual_edges:
             outgoing.append(batch.closeness.to(states.dtype))
-        padded = self._sweep(padded, outgoing, batch.levels)
+        first = padded = self._sweep(padded, outgoing, batch.levels)
         incoming = [edges.transpose(1, 2) for edges in outgoing]
         padded = self._sweep(padded, incoming, batch.levels[::-1])
-        return padded.flatten(0, 1)[batch.position]
+        return first.flatten(0, 1)[batch.position], padded.flatten(0, 1)[batch.position]
 
     def _sweep(self, states: Tensor, edges: list[Tensor], levels: tuple[Tensor, ...]) -> Tensor:
         """Updates level after level; `edges` are (B, n, n) weights of sender (row) to receiver (column)."""
@@ -95,3 +106,9 @@ class NodeMLP(nn.Module):
     def forward(self, states: Tensor, graphs: Sequence[ArchGraph], batch: GraphBatch | None = None) -> Tensor:
         """Node states (N, d); the edges do not matter."""
         return self.mlp(states)
+
+    @torch.no_grad()
+    def sweeps(self, states: Tensor, graphs: Sequence[ArchGraph]) -> tuple[Tensor, Tensor]:
+        """The same states twice: there are no sweeps."""
+        states = self.mlp(states)
+        return states, states

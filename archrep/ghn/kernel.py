@@ -63,12 +63,23 @@ def applies(gnn: "GatedGNN", states: Tensor) -> bool:
 
 def propagate(gnn: "GatedGNN", states: Tensor, graphs: Sequence[ArchGraph]) -> Tensor:
     """Node states (N, d) of all graphs, one graph after the other, after both sweeps; with gradients."""
-    layers = [*_linear_layers(gnn.mlp), *(_linear_layers(gnn.mlp_ve) if gnn.mlp_ve is not None else ())]
-    weights = [tensor for layer in layers for tensor in (layer.weight, layer.bias)]
-    gru = gnn.gru
-    weights = [gru.weight_ih, gru.bias_ih, gru.weight_hh, gru.bias_hh, *weights]
+    weights = _weights(gnn)
     keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (states, *weights))
     return _Propagate.apply(states, graphs, keep, *weights)
+
+
+def sweeps(gnn: "GatedGNN", states: Tensor, graphs: Sequence[ArchGraph]) -> tuple[Tensor, Tensor]:
+    """Node states (N, d) after the first sweep and after both; without gradients."""
+    result, _, tapes, _ = _run(states, graphs, True, _weights(gnn))
+    return torch.from_numpy(np.concatenate([tape.new[0] for tape in tapes])), result
+
+
+def _weights(gnn: "GatedGNN") -> list[Tensor]:
+    """The four tensors of the GRU cell and of every MLP."""
+    layers = [*_linear_layers(gnn.mlp), *(_linear_layers(gnn.mlp_ve) if gnn.mlp_ve is not None else ())]
+    gru = gnn.gru
+    own = [gru.weight_ih, gru.bias_ih, gru.weight_hh, gru.bias_hh]
+    return own + [tensor for layer in layers for tensor in (layer.weight, layer.bias)]
 
 
 def _linear_layers(layers: nn.Sequential) -> list[nn.Linear]:
@@ -83,22 +94,10 @@ class _Propagate(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, states: Tensor, graphs: Sequence[ArchGraph], keep: bool, *weights: Tensor) -> Tensor:
-        gates, *mlps = map(_for_forward, _fours(weights))
-        result = states.detach().numpy().copy()  # the kernel writes in place
-        ends = np.cumsum([len(g.primitive) for g in graphs])[:-1]
-        parts = np.split(result, ends)
-        # Edges in another layout would be compiled anew, and round otherwise.
-        edges = [_array(g.edge_index.cpu()) for g in graphs]
-        tapes: list[Tape] = [None] * len(graphs)  # type: ignore[list-item]
-
-        def update(i: int) -> None:
-            tapes[i] = _tape(len(parts[i]), states.shape[1], len(mlps), len(mlps[0][1]), keep)
-            _forward(parts[i], edges[i], tuple(mlps), gates, tapes[i])
-
-        in_threads(update, len(graphs))
+        result, edges, tapes, ends = _run(states, graphs, keep, weights)
         ctx.save_for_backward(*weights)
         ctx.graphs = edges, tapes, ends
-        return torch.from_numpy(result)
+        return result
 
     @staticmethod
     @once_differentiable
@@ -118,6 +117,26 @@ class _Propagate(torch.autograd.Function):
 
         in_threads(update, len(tapes))
         return torch.from_numpy(result), None, None, *_of_weights(tapes, deltas, len(mlps))
+
+
+def _run(
+    states: Tensor, graphs: Sequence[ArchGraph], keep: bool, weights: Sequence[Tensor]
+) -> tuple[Tensor, list[np.ndarray], list[Tape], np.ndarray]:
+    """Both sweeps: states (N, d), the graphs' edges, their tapes, and where their nodes end."""
+    gates, *mlps = map(_for_forward, _fours(weights))
+    result = states.detach().numpy().copy()  # the kernel writes in place
+    ends = np.cumsum([len(g.primitive) for g in graphs])[:-1]
+    parts = np.split(result, ends)
+    # Edges in another layout would be compiled anew, and round otherwise.
+    edges = [_array(g.edge_index.cpu()) for g in graphs]
+    tapes: list[Tape] = [None] * len(graphs)  # type: ignore[list-item]
+
+    def update(i: int) -> None:
+        tapes[i] = _tape(len(parts[i]), states.shape[1], len(mlps), len(mlps[0][1]), keep)
+        _forward(parts[i], edges[i], tuple(mlps), gates, tapes[i])
+
+    in_threads(update, len(graphs))
+    return torch.from_numpy(result), edges, tapes, ends
 
 
 def _tape(n: int, d: int, kinds: int, hidden: int, keep: bool) -> Tape:

@@ -1,7 +1,8 @@
 """Encoders: what a probe sees of an architecture, one file each, all stateless and of fixed width per space.
 
 An encoder spec is a name of `ENCODERS`, where the encoder takes one with an argument, `name:argument`; specs joined
-by `+` are concatenated: `graph-features+size`. May import `ghn`, `space`, `graph`, `data` and `probe.cells`.
+by `+` are concatenated: `graph-features+size`. May import `ghn`, `space`, `graph`, `data`, `train` (evaluation) and
+`probe.cells`.
 """
 
 from collections.abc import Sequence
@@ -9,17 +10,30 @@ from collections.abc import Sequence
 import numpy as np
 
 from archrep.errors import ArchrepError, lookup
+from archrep.probe.encoders.columns import encode_columns
 from archrep.probe.encoders.context import Context, Encoder
-from archrep.probe.encoders.ghn import encode_ghn, encode_untrained, untrained_ghn
+from archrep.probe.encoders.ghn import (
+    ARGUMENT,
+    encode_ghn,
+    encode_ghn_accuracy,
+    encode_untrained,
+    untrained_ghn,
+)
+from archrep.probe.encoders.gnn_random import encode_gnn_random
 from archrep.probe.encoders.op_counts import encode_op_counts, op_counts
 from archrep.probe.encoders.size import encode_size, params_and_flops
+from archrep.probe.encoders.zero_cost import encode_zero_cost
 from archrep.space import Architecture
 
 ENCODERS: dict[str, Encoder] = {
-    "ghn": Encoder(encode_ghn),
-    "ghn-untrained": Encoder(encode_untrained),
+    "columns": Encoder(encode_columns, needs_graph=False, argument="NAME[,NAME…]"),
+    "ghn": Encoder(encode_ghn, argument=ARGUMENT),
+    "ghn-accuracy": Encoder(encode_ghn_accuracy),
+    "ghn-untrained": Encoder(encode_untrained, argument=ARGUMENT),
+    "gnn-random": Encoder(encode_gnn_random),
     "op-counts": Encoder(encode_op_counts),
     "size": Encoder(encode_size),
+    "zero-cost": Encoder(encode_zero_cost, argument="PROXY[,PROXY…]"),
 }
 
 
@@ -61,6 +75,21 @@ def parse(spec: str) -> list[tuple[str, str]]:
     return parts
 
 
+def split_specs(text: str) -> list[str]:
+    """Encoder specs of a list separated by commas; commas inside of an argument stay: `ghn:final:mean,max,size`.
+
+    A part that is no name of an encoder goes on with the argument before it.
+    """
+    specs: list[str] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name = part.partition("+")[0].partition(":")[0].strip()
+        if specs and name not in ENCODERS and ":" in specs[-1]:
+            specs[-1] += f",{part}"
+        else:
+            specs.append(part)
+    return specs
+
+
 def needs_graph(spec: str) -> bool:
     """Whether an encoder of the spec needs the computational graph even of architectures that have a cell."""
     return any(ENCODERS[name].needs_graph for name, _ in parse(spec))
@@ -87,5 +116,6 @@ __all__ = [
     "op_counts",
     "params_and_flops",
     "parse",
+    "split_specs",
     "untrained_ghn",
 ]
