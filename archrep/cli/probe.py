@@ -21,7 +21,7 @@ FILES = (
     *("report.json", "report.md", "predictions.csv", "probe.skops", "probe.json", "curve.json"),
     *(name + suffix for name in FIGURES for suffix in (".png", ".svg", ".csv")),
 )
-ENCODERS = "ghn,ghn-untrained,graph-features,op-counts,size"
+ENCODERS = "ghn,ghn-untrained,op-counts,size"
 SPLITS = ("grouped", "random", "one-per-group")
 LARGE = 2000  # labels; above, cross-validation gives way to training sets of …
 TRAIN_SIZE = 781  # … so many architectures, 5 % of NAS-Bench-201

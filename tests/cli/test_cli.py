@@ -46,22 +46,25 @@ def test_embed_writes_what_the_model_computes(files):
 
 def test_probe_and_map(files, tmp_path):
     tables = ("--embeddings", files / "e.parquet", "--labels", files / "l.csv")
-    done = run("probe", *tables, "--target", "accuracy", "--out", tmp_path / "p")
+    quick = ("--probe", "ridge", "--checkpoint", files / "ghn.safetensors")
+    done = run("probe", *tables, *quick, "--target", "accuracy", "--out", tmp_path / "p")
     assert done.returncode == 0, done.stderr
-    assert "GHN embedding" in done.stdout
+    assert "ghn-untrained" in done.stdout
     assert "Kendall" in done.stdout
     report = json.loads((tmp_path / "p" / "report.json").read_text())
     assert report["n"] == 24
-    assert len(report["scores"]) == 5
-    assert {p.name for p in (tmp_path / "p").iterdir()} == {
-        *("report.json", "probe.skops", "scatter.png", "scatter.svg", "scatter.csv")
-    }
-    import skops.io
+    assert report["leaked"] == 0
+    figures = {f"{f}.{kind}" for f in ("scatter", "residuals", "calibration") for kind in ("png", "svg", "csv")}
+    others = {"report.json", "report.md", "predictions.csv", "probe.skops", "probe.json"}
+    assert {p.name for p in (tmp_path / "p").iterdir()} == figures | others
 
-    unknown = skops.io.get_untrusted_types(file=tmp_path / "p" / "probe.skops")
-    assert unknown == []
-    probe = skops.io.load(tmp_path / "p" / "probe.skops")
-    assert probe.predict(read_embeddings(files / "e.parquet").values).shape == (24,)
+    new = ("--archs", "deepnets-small:train:30-33", "--checkpoint", files / "ghn.safetensors")
+    done = run("predict-target", "--probe", tmp_path / "p", *new, "--out", tmp_path / "new.csv")
+    assert done.returncode == 0, done.stderr
+    assert "Predicted accuracy (%) of 4 architectures, refused 0" in done.stdout
+    predicted = pd.read_csv(tmp_path / "new.csv")
+    assert list(predicted.columns) == ["arch", "accuracy", "low", "high"]
+    assert (predicted["low"] <= predicted["accuracy"]).all()
 
     done = run("map", *tables, "--color", "split", "--out", tmp_path / "map")
     assert done.returncode == 0, done.stderr
