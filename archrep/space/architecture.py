@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 from archrep.errors import ArchrepError
 from archrep.graph.archgraph import ArchGraph, Shape
+from archrep.graph.cost import count_flops
 
 if TYPE_CHECKING:
     from archrep.space.deepnets.config import DeepNetConfig
@@ -25,6 +27,7 @@ class Architecture:
         make_network: called at every `build()`; a DeepNets architecture's takes `make_block`, see `DeepNet`.
         input_shape: shape of one input without the batch dimension.
         config: genotype and arguments of a DeepNets architecture.
+        make_flops: counts FLOPs without building the network, where there is a way.
     """
 
     id: str
@@ -34,6 +37,7 @@ class Architecture:
     make_network: Callable[..., nn.Module]
     input_shape: Shape = (3, 32, 32)
     config: "DeepNetConfig | None" = None
+    make_flops: Callable[[], int] | None = None
 
     @property
     def graph(self) -> ArchGraph:
@@ -52,6 +56,14 @@ class Architecture:
     @cached_property
     def _graphs(self) -> dict[str, ArchGraph]:
         return {}
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations per input, see `count_flops`."""
+        if self.make_flops is not None:
+            return self.make_flops()
+        with torch.device("meta"):
+            return count_flops(self.build(), self.input_shape)
 
     def build(self) -> nn.Module:
         """A new network with its default initialisation (global torch seed), for inputs of `input_shape`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from math import prod
 
 from torch import nn
 
@@ -21,11 +22,14 @@ class Emitter:
     Attributes:
         ops: the operations; the first one is the network's input.
         param_shapes: of every parameter, also of those that the forward pass never uses.
+        side: height and width of what the next convolution gives. macs: multiply-accumulates so far, per image.
     """
 
     def __init__(self) -> None:
         self.ops = [Op("input")]
         self.param_shapes: dict[str, Shape] = {}
+        self.side = 32
+        self.macs = 0
 
     def add(self, primitive: str, *inputs: int, shape: Shape = ()) -> int:
         """An operation without parameters."""
@@ -42,6 +46,8 @@ class Emitter:
         if x is None:
             return None
         names = tuple(params)
+        if len(shape := params[names[0]]) > 1:
+            self.macs += prod(shape) * (self.side**2 if len(shape) == 4 else 1)
         self.ops.append(Op(primitive, (x,), names, params[names[0]]))
         return len(self.ops) - 1
 
@@ -83,7 +89,12 @@ def architecture(
         structure = tuple((op.primitive, op.inputs) for op in emitter.ops)
         return build_graph(emitter.ops, output, emitter.param_shapes, vocabulary, _wired(structure, output, vocabulary))
 
-    return Architecture(spec, space, "", graph, make, input_shape)
+    def flops() -> int:
+        emitter = Emitter()
+        emit(emitter)
+        return 2 * emitter.macs
+
+    return Architecture(spec, space, "", graph, make, input_shape, make_flops=flops)
 
 
 @lru_cache(maxsize=512)

@@ -119,6 +119,7 @@ def _emit(e: Emitter, genotype: Genotype) -> int | None:
         stack, cell = divmod(layer, CELLS + 1)
         if cell == CELLS:
             x = e.pool("max_pool", x, 2)
+            e.side //= 2
         else:
             x = _emit_cell(e, x, genotype, f"layers.{layer}", c_in, CHANNELS << stack)
             c_in = CHANNELS << stack

@@ -76,6 +76,7 @@ def _emit(e: Emitter, operations: Sequence[str]) -> int | None:
 
 
 def _emit_residual(e: Emitter, x: int | None, name: str, c: int) -> int | None:
+    e.side //= 2
     y = e.layer("conv", e.pool("avg_pool", x, 2), {f"{name}.shortcut.1.weight": (2 * c, c, 1, 1)})
     x = e.conv_bn(x, f"{name}.body.0", (2 * c, c, 3, 3), first=1)
     x = e.conv_bn(x, f"{name}.body.1", (2 * c, 2 * c, 3, 3), first=1)

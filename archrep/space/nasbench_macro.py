@@ -48,10 +48,12 @@ def _emit(e: Emitter, digits: str) -> int | None:
 
 def _emit_layer(e: Emitter, x: int | None, digit: str, name: str, c_in: int, c_out: int, stride: int) -> int | None:
     if digit not in MBCONV:
+        e.side //= stride
         return x if c_in == c_out and stride == 1 else e.conv_bn(x, name, (c_out, c_in, 1, 1))
     expansion, kernel = MBCONV[digit]
     c = c_in * expansion
     y = e.conv_bn(x, f"{name}.body", (c, c_in, 1, 1))
+    e.side //= stride
     y = e.conv_bn(y, f"{name}.body", (c, 1, kernel, kernel), first=3, primitive="sep_conv")
     y = e.conv_bn(y, f"{name}.body", (c_out, c, 1, 1), first=6)
     residual = c_in == c_out and stride == 1 and x is not None and y is not None

@@ -10,6 +10,7 @@ import torch
 import archrep
 from archrep.errors import CaptureError
 from archrep.graph.capture import capture
+from archrep.graph.cost import count_flops
 
 LISTS = ("primitives", "kinds", "param_names", "parameters", "parameter_shapes")
 
@@ -29,6 +30,8 @@ def assert_same(architecture, vocabulary="released"):
     assert emitted.unused == wanted.unused
     assert emitted.tied == wanted.tied
     assert emitted.hash() == wanted.hash()
+    with torch.device("meta"):
+        assert architecture.flops == count_flops(architecture.build(), architecture.input_shape)
 
 
 @pytest.mark.parametrize("space", ["nasbench201", "nasbench201-cell"])

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from archrep.graph.cost import count_flops
 from archrep.probe.encoders.context import Context
 from archrep.space import Architecture
 
@@ -24,12 +23,5 @@ def params_and_flops(architectures: Sequence[Architecture], table: pd.DataFrame)
     if set(columns) <= set(table) and np.isfinite(table[columns].to_numpy(dtype=float)).all():
         values = table[columns].to_numpy()
     else:
-        values = np.array([[a.graph.num_params, _flops(a)] for a in architectures])
+        values = np.array([[a.graph.num_params, a.flops] for a in architectures])
     return np.log10(np.maximum(values, 1))
-
-
-def _flops(architecture: Architecture) -> int:
-    import torch
-
-    with torch.device("meta"):
-        return count_flops(architecture.build())

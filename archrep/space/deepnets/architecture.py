@@ -19,7 +19,15 @@ CIFAR10, IMAGENET = 32, 224  # sizes of the images that DeepNets are planned for
 
 def deepnet_of(config: DeepNetConfig, name: str, space: str, split: str) -> Architecture:
     """The architecture of a configuration: the one that `name` names, or a variant with other channels."""
-    return Architecture(name, space, split, partial(emitted, config), partial(DeepNet, config), config=config)
+    make_graph, make_network = partial(emitted, config), partial(DeepNet, config)
+    return Architecture(
+        name, space, split, make_graph, make_network, config=config, make_flops=partial(flops_of, config)
+    )
+
+
+def flops_of(config: DeepNetConfig, num_classes: int = 10, imagenet: bool = False) -> int:
+    """Floating-point operations per image of the network of a configuration, read from its plan."""
+    return 2 * Emitter(make_plan(config, num_classes, imagenet)).macs
 
 
 def emitted(
@@ -64,6 +72,7 @@ def fitted(architecture: Architecture, num_classes: int, image_size: int) -> Arc
         make_graph=partial(emitted, config, num_classes=num_classes, imagenet=imagenet),
         make_network=partial(DeepNet, config, num_classes, imagenet),
         input_shape=(3, image_size, image_size),
+        make_flops=partial(flops_of, config, num_classes, imagenet),
     )
 
 

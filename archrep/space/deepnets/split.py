@@ -5,7 +5,7 @@ from functools import partial
 
 from archrep.graph.archgraph import ArchGraph
 from archrep.space.architecture import Architecture
-from archrep.space.deepnets.architecture import emitted
+from archrep.space.deepnets.architecture import emitted, flops_of
 from archrep.space.deepnets.config import DeepNetConfig
 from archrep.space.deepnets.network import DeepNet
 from archrep.space.deepnets.sampler import limits, sample
@@ -45,8 +45,11 @@ class Split(ABC):
         """Architecture `index`."""
         config = self.config(index)
         make_graph = partial(self.graph_of, config, index)
-        make_network = partial(DeepNet, config)
-        return Architecture(self.name(index), self.space, self.split, make_graph, make_network, config=config)
+        make_network, make_flops = partial(DeepNet, config), partial(flops_of, config)
+        name = self.name(index)
+        return Architecture(
+            name, self.space, self.split, make_graph, make_network, config=config, make_flops=make_flops
+        )
 
     def graph_of(self, config: DeepNetConfig, index: int, vocabulary: str) -> ArchGraph:
         """The graph of architecture `index`, whose configuration is at hand."""
