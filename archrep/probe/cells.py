@@ -3,6 +3,7 @@
 NAS-Bench-201 has operations on edges, NAS-Bench-101 on vertices, NAS-Bench-Macro a chain of layers.
 """
 
+from collections.abc import Sequence
 from itertools import combinations
 
 from archrep.errors import ArchrepError
@@ -10,11 +11,31 @@ from archrep.space import Architecture
 from archrep.space.nasbench201 import EDGES, PATTERN
 
 CELL_SPACES = ("nasbench201", "nasbench201-cell", "nasbench101", "nasbench_macro")
+WHOLE = "network"  # argument of encoders: look at the whole network even where there is a cell
 
 
 def has_cell(architecture: Architecture) -> bool:
     """Whether the architecture's space describes it by a cell that this module reads."""
     return architecture.space in CELL_SPACES
+
+
+def cell_space(architectures: Sequence[Architecture], encoder: str, argument: str = "") -> str:
+    """The one NAS space of all cells; empty if none has a cell, or if the argument is `network`.
+
+    Raises:
+        ArchrepError: for another argument, or cells of several spaces or beside networks without cells.
+    """
+    if argument not in ("", WHOLE):
+        raise ArchrepError(f"{encoder}:{argument}: expected {encoder} or {encoder}:{WHOLE}.")
+    spaces = {a.space.removesuffix("-cell") if has_cell(a) else "" for a in architectures}
+    if argument == WHOLE or spaces == {""}:
+        return ""
+    if len(spaces) > 1:
+        raise ArchrepError(
+            f"{encoder} describes cells, which differ between spaces; got architectures of "
+            f"{', '.join(sorted({a.space for a in architectures}))}. Compare them by {encoder}:{WHOLE}."
+        )
+    return spaces.pop()
 
 
 def has_graph(architecture: Architecture) -> bool:

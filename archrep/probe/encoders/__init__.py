@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from archrep.errors import ArchrepError, lookup
+from archrep.probe.cells import WHOLE
 from archrep.probe.encoders.columns import encode_columns
 from archrep.probe.encoders.context import Context, Encoder
 from archrep.probe.encoders.ghn import (
@@ -20,6 +21,7 @@ from archrep.probe.encoders.ghn import (
     untrained_ghn,
 )
 from archrep.probe.encoders.gnn_random import encode_gnn_random
+from archrep.probe.encoders.graph_features import encode_graph_features
 from archrep.probe.encoders.op_counts import encode_op_counts, op_counts
 from archrep.probe.encoders.size import encode_size, params_and_flops
 from archrep.probe.encoders.zero_cost import encode_zero_cost
@@ -31,6 +33,7 @@ ENCODERS: dict[str, Encoder] = {
     "ghn-accuracy": Encoder(encode_ghn_accuracy),
     "ghn-untrained": Encoder(encode_untrained, argument=ARGUMENT),
     "gnn-random": Encoder(encode_gnn_random),
+    "graph-features": Encoder(encode_graph_features, needs_graph=False, argument="network"),
     "op-counts": Encoder(encode_op_counts),
     "size": Encoder(encode_size),
     "zero-cost": Encoder(encode_zero_cost, argument="PROXY[,PROXY…]"),
@@ -92,7 +95,7 @@ def split_specs(text: str) -> list[str]:
 
 def needs_graph(spec: str) -> bool:
     """Whether an encoder of the spec needs the computational graph even of architectures that have a cell."""
-    return any(ENCODERS[name].needs_graph for name, _ in parse(spec))
+    return any(ENCODERS[name].needs_graph or argument == WHOLE for name, argument in parse(spec))
 
 
 def _encode_one(name: str, argument: str, architectures: Sequence[Architecture], context: Context) -> np.ndarray:
