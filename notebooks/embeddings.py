@@ -5,6 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -28,8 +30,8 @@ import pandas as pd
 import archrep
 from archrep.data.labels import read_labels
 from archrep.plot.umap_map import draw_map, project
-from archrep.probe import run_probe
-from archrep.shipped import CHECKPOINT, EMBEDDINGS, LABELS, shipped
+from archrep.probe import make_task, run_probe
+from archrep.shipped import CHECKPOINT, LABELS, shipped
 
 # %% [markdown]
 # ## The checkpoint and the architectures
@@ -85,20 +87,23 @@ draw_map(points, "transformer", title=f"Kind of architecture · {n}")
 # %% [markdown]
 # ## Probe
 #
-# Ridge or SVR, chosen inside the training folds; equal graphs never stand on both sides of a split. τ is
-# Kendall's rank correlation with the measured accuracy, with a 95 % bootstrap interval. A baseline that does as
-# well as the embedding says that the embedding adds nothing.
+# Ridge, support vectors or a Gaussian process, chosen inside the training folds; equal graphs never stand on both sides
+# of a split. τ is Kendall's rank correlation with the measured accuracy, with a 95 % bootstrap interval. A baseline that
+# does as well as the embedding says that the embedding adds nothing.
 
 # %%
-from archrep.data.embeddings import read_embeddings
+from archrep.probe.encoders import Context
+from archrep.probe.splits import grouped
 
-report = run_probe(read_embeddings(shipped(EMBEDDINGS)), labels, "accuracy", seed=0)
-pd.DataFrame(report.scores).set_index("encoder").round(3)
+task = make_task(labels, "accuracy", ["ghn", "ghn-untrained", "op-counts", "size"], Context(labels.table, ghn))
+report = run_probe(task, grouped(task.groups, repeats=2), seed=0)
+scores = pd.DataFrame(report.scores).set_index("encoder").round(3)
+scores[["dimensions", "tau", "tau_low", "tau_high", "r2", "delta", "delta_low", "delta_high", "p_holm"]]
 
 # %%
-from archrep.plot.scatter import scatter
+from archrep.plot.probe import draw_scatter
 
-scatter(report)
+draw_scatter(report)[0]
 
 # %% [markdown]
 # ## Your own network

@@ -98,17 +98,20 @@ def probe(
     """
     from archrep.files import provenance, refuse_foreign_folder
     from archrep.probe.curves import learning_curve as run_curve
+    from archrep.probe.protocols import protocol as named
     from archrep.probe.report import run_probe
     from archrep.probe.select import probes_of
 
     out = out or Path(f"probe-{target}")
     refuse_foreign_folder(out, force, FILES)
     setup = _Setup(labels, checkpoint, embeddings, data, dataset, epochs, recipe, seed)
-    probes_of(probe, 2)
+    probes_of(probe, 2)  # which refuses an unknown one before long work starts
     task = setup.task(target, [e.strip() for e in encoders.split(",") if e.strip()], group_by, limit, test)
-    task, scheme, probe = _scheme(task, setup, split, train_size, resamplings, test, shots, protocol, probe, seed)
+    task, scheme = _scheme(task, setup, split, train_size, resamplings, test, shots, protocol, seed)
+    replayed = named(protocol) if protocol else None
+    chosen = {"probe": (replayed and replayed.probe) or probe} | ({"transform": replayed.transform} if replayed else {})
     with _progress(sys.stderr.isatty()) as bar:
-        report = run_probe(task, scheme, probe, seed, workers, progress=bar)
+        report = run_probe(task, scheme, seed=seed, workers=workers, progress=bar, **chosen)
     curve = None
     if learning_curve:
         journal = _journal(out, task, setup, split, seed, force)
@@ -187,10 +190,9 @@ def _scheme(
     test: str | None,
     shots: int,
     protocol: str | None,
-    probe: str,
     seed: int,
-) -> tuple["Task", "Scheme", str]:
-    """The task and splits that the options describe, and the probe.
+) -> tuple["Task", "Scheme"]:
+    """The task and splits that the options describe.
 
     Raises:
         ArchrepError: if they contradict each other or the labels are too few.
@@ -209,8 +211,7 @@ def _scheme(
     if shots and not test:
         raise ArchrepError("--shots takes architectures from the side that --test names; give --test too.")
     if protocol:
-        chosen = protocols.protocol(protocol)
-        return *chosen.apply(task, seed, resamplings or protocols.RESAMPLINGS), chosen.probe or probe
+        return protocols.protocol(protocol).apply(task, seed, resamplings or protocols.RESAMPLINGS)
     if test:
         sides = [a.id in setup.test_side if setup.test_side else test in (a.split, a.space) for a in task.architectures]
         on_test, on_train = np.flatnonzero(sides), np.flatnonzero(~np.array(sides))
@@ -220,7 +221,7 @@ def _scheme(
                 f"--test {test}: {len(on_test)} labels to test on and {len(on_train)} to train on. It is a label "
                 f"table, or one of: {', '.join(filter(None, named))}."
             )
-        return task, splits.k_shot(on_train, on_test, task.groups, shots, resamplings or 20, seed), probe
+        return task, splits.k_shot(on_train, on_test, task.groups, shots, resamplings or 20, seed)
     if split == "one-per-group":
         task = class_sample(task, seed)
     if train_size or len(task.y) > LARGE:
@@ -228,7 +229,7 @@ def _scheme(
         scheme = splits.subsets(task.groups, train_size or TRAIN_SIZE, count, seed, split == "grouped")
     else:
         scheme = (splits.random if split == "random" else splits.grouped)(task.groups, seed=seed)
-    return task, scheme, probe
+    return task, scheme
 
 
 def _journal(out: Path, task: "Task", setup: _Setup, split: str, seed: int, force: bool):

@@ -19,13 +19,14 @@ NAMES = (
 
 @dataclass(frozen=True)
 class Protocol:
-    """A protocol: which probe it uses (None: the user's choice), and how it splits a task."""
+    """A protocol: its probe (None: the user's choice), its transform of the target, and how it splits."""
 
     name: str
     probe: str | None
     size: int = 0
     space: str = ""
     one_per_class: bool = False
+    transform: str = "normal-scores"
 
     def apply(self, task: Task, seed: int = 0, resamplings: int = RESAMPLINGS) -> tuple[Task, Scheme]:
         """The task that the protocol leaves, and its splits.
@@ -56,7 +57,7 @@ def protocol(name: str) -> Protocol:
         ArchrepError: if there is no such protocol.
     """
     if name == "ppuda":
-        return Protocol(name, "svr")
+        return Protocol(name, "svr", transform="standard")
     match = PATTERN.fullmatch(name)
     if match is None:
         raise ArchrepError(f"Unknown protocol {name!r}. Available: {NAMES}.")

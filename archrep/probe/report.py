@@ -97,6 +97,7 @@ def run_probe(
     reference: str | None = None,
     control: bool = True,
     fit: bool = True,
+    transform: str = TRANSFORM,
     progress: Callable[[int], Callable[[], None]] = lambda total: lambda: None,
 ) -> Report:
     """Evaluates every encoding of a task, and their selection, on the splits of a scheme.
@@ -105,6 +106,7 @@ def run_probe(
         scheme: default: five repetitions of grouped five-fold cross-validation.
         probe: a name of `models.PROBES`, `auto` or `ensemble`.
         reference: the encoder that others are compared with; default: the first.
+        transform: of the target, a name of `transform.TRANSFORMS`.
         control, fit: whether to run the control task and to fit the final probe.
         progress: gets the number of fits, gives what is to be called after each.
 
@@ -116,7 +118,7 @@ def run_probe(
     task = with_nothing(task)
     selectable = [spec for spec in task.encodings if spec not in CONTROLS]
     scheme = scheme or grouped(task.groups, seed=seed)
-    work = Work(task.encodings, task.y, task.groups, probe, TRANSFORM, seed)
+    work = Work(task.encodings, task.y, task.groups, probe, transform, seed)
     permuted = _permuted(scheme) if control else []
     step = progress(len(scheme.splits) * len(task.encodings) + len(permuted))
     shown = selectable if len(selectable) > 1 else []
@@ -131,7 +133,7 @@ def run_probe(
     scores = [_score(n, task, of, all_taus[n], scheme, differences.get(n), ceiling, early) for n, of in tested.items()]
     table = pd.DataFrame({"arch": [a.id for a in task.architectures], "measured": task.y})
     predictions = {name: evaluation.mean_predictions(len(task.y), of) for name, of in tested.items()}
-    facts = _facts(task, scheme, probe, seed)
+    facts = _facts(task, scheme, work)
     return Report(
         task.target,
         reference,
@@ -148,7 +150,7 @@ def run_probe(
     )
 
 
-def _facts(task: Task, scheme: Scheme, probe: str, seed: int) -> dict[str, Any]:
+def _facts(task: Task, scheme: Scheme, work: Work) -> dict[str, Any]:
     return {
         "n": len(task.y),
         "groups": len(np.unique(task.groups)),
@@ -159,9 +161,9 @@ def _facts(task: Task, scheme: Scheme, probe: str, seed: int) -> dict[str, Any]:
         "test_size": float(np.mean([len(s.test) for s in scheme.splits])),
         "leaked": scheme.leaked(task.groups),
         "interval": "Student's, over the training sets" if scheme.resampled else "bootstrap over groups",
-        "probe": probe,
-        "transform": TRANSFORM,
-        "seed": seed,
+        "probe": work.probe,
+        "transform": work.transform,
+        "seed": work.seed,
         "spaces": sorted({a.space for a in task.architectures}),
     }
 
@@ -244,4 +246,4 @@ def _control(
         step()
     mean, p = float(np.mean(found)), len(found)
     half = float(stats.t.ppf(0.975, p - 1) * np.std(found, ddof=1) * np.sqrt(1 + 1 / p))
-    return {"tau": mean, "low": mean - half, "high": mean + half, "permutations": p, "selectivity": tau - mean}
+    return {"tau": mean, "low": mean - half, "high": mean + half, "permutations": p, "selectivity": float(tau) - mean}
