@@ -32,10 +32,27 @@ def cell_space(architectures: Sequence[Architecture], encoder: str, argument: st
         return ""
     if len(spaces) > 1:
         raise ArchrepError(
-            f"{encoder} describes cells, which differ between spaces; got architectures of "
-            f"{', '.join(sorted({a.space for a in architectures}))}. Compare them by {encoder}:{WHOLE}."
+            f"The encoder {encoder!r} describes cells, which differ between spaces; got architectures of "
+            f"{', '.join(sorted({a.space for a in architectures}))}. Compare them by graph-features:{WHOLE}."
         )
     return spaces.pop()
+
+
+def genotype_space(architectures: Sequence[Architecture], encoder: str) -> str:
+    """The one NAS space of all cells, or `deepnets` for DeepNets genotypes.
+
+    Raises:
+        ArchrepError: for architectures without a genotype, or genotypes of several spaces.
+    """
+    plain = next((a for a in architectures if not has_cell(a) and a.config is None), None)
+    if plain is not None:
+        raise ArchrepError(
+            f"{plain.id}: has no genotype, which the encoder {encoder!r} needs; it takes {', '.join(CELL_SPACES)} "
+            "and DeepNets. For other networks use graph-features or wl."
+        )
+    if not any(has_cell(a) for a in architectures):
+        return "deepnets"
+    return cell_space(architectures, encoder)
 
 
 def has_graph(architecture: Architecture) -> bool:

@@ -22,8 +22,11 @@ from archrep.probe.encoders.ghn import (
 )
 from archrep.probe.encoders.gnn_random import encode_gnn_random
 from archrep.probe.encoders.graph_features import encode_graph_features
+from archrep.probe.encoders.one_hot import encode_one_hot
 from archrep.probe.encoders.op_counts import encode_op_counts, op_counts
+from archrep.probe.encoders.paths import encode_paths
 from archrep.probe.encoders.size import encode_size, params_and_flops
+from archrep.probe.encoders.weisfeiler_lehman import encode_wl
 from archrep.probe.encoders.zero_cost import encode_zero_cost
 from archrep.space import Architecture
 
@@ -34,8 +37,11 @@ ENCODERS: dict[str, Encoder] = {
     "ghn-untrained": Encoder(encode_untrained, argument=ARGUMENT),
     "gnn-random": Encoder(encode_gnn_random),
     "graph-features": Encoder(encode_graph_features, needs_graph=False, argument="network"),
+    "one-hot": Encoder(encode_one_hot, needs_graph=False),
     "op-counts": Encoder(encode_op_counts),
+    "paths": Encoder(encode_paths, needs_graph=False),
     "size": Encoder(encode_size),
+    "wl": Encoder(encode_wl, needs_graph=False, argument="network"),
     "zero-cost": Encoder(encode_zero_cost, argument="PROXY[,PROXY…]"),
 }
 

@@ -12,6 +12,7 @@ from itertools import chain, combinations, product
 import numpy as np
 
 from archrep.probe.cells import digits_macro, edges_101, operations_201
+from archrep.probe.encoders.hashing import mixed
 from archrep.space import Architecture
 from archrep.space.nasbench101 import MAX_VERTICES
 from archrep.space.nasbench201 import EDGES, OPERATIONS
@@ -93,16 +94,9 @@ def function_201(operations: np.ndarray) -> np.ndarray:
     nodes[0] = 0x2545F4914F6CDD1D
     for (source, target), operation in zip(EDGES, operations.T, strict=True):
         x = nodes[source]
-        y = np.where(operation == 1, x, _mixed(x * MIXERS[operation] + MIXERS[operation]))
+        y = np.where(operation == 1, x, mixed(x * MIXERS[operation] + MIXERS[operation]))
         nodes[target] += np.where((operation == 0) | (x == 0), np.uint64(0), y)
     return nodes[3]
-
-
-def _mixed(x: np.ndarray) -> np.ndarray:
-    """Finaliser of splitmix64."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
 
 
 def prune_201(operations: np.ndarray) -> np.ndarray:

@@ -107,7 +107,7 @@ SETS = {
 
 
 @pytest.mark.parametrize("space", SETS)
-@pytest.mark.parametrize("spec", ["graph-features", "op-counts"])
+@pytest.mark.parametrize("spec", ["graph-features", "op-counts", "one-hot", "paths", "wl"])
 def test_batched_equals_one_by_one(space, spec):
     chosen = one(*SETS[space])
     if spec == "op-counts":
