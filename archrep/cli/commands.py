@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 
+import typer
+
 from archrep.cli.embed import embed
 from archrep.cli.evaluate import evaluate
 from archrep.cli.finetune import finetune
 from archrep.cli.graph import graph
+from archrep.cli.labels import labels
 from archrep.cli.list import list_spaces
 from archrep.cli.map import map_embeddings
 from archrep.cli.measure import measure
@@ -31,3 +34,5 @@ ALL: dict[str, Callable[..., None]] = {
     "measure": measure,
     "convert": convert,
 }
+
+GROUPS: dict[str, typer.Typer] = {"labels": labels}

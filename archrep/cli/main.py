@@ -16,6 +16,8 @@ app = typer.Typer(
 )
 for name, command in commands.ALL.items():
     app.command(name)(command)
+for name, group in commands.GROUPS.items():
+    app.add_typer(group, name=name)
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
 """Label tables: measured targets per architecture (design: files and formats)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -54,11 +55,22 @@ class Labels:
         )
 
 
-def write_labels(path: Path, rows: list[dict], provenance: dict, force: bool = False) -> None:
-    """Writes label rows with unit and direction per column."""
+def write_labels(
+    path: Path,
+    rows: list[dict],
+    provenance: dict,
+    force: bool = False,
+    facts: Mapping[str, dict] = MappingProxyType({}),
+) -> None:
+    """Writes label rows with unit and direction per column.
+
+    Args:
+        facts: column → more about it, such as data set, split and epochs.
+    """
     table = pa.Table.from_pylist(rows)
     columns = {
         name: {"unit": t.unit, "direction": "higher" if t.higher_is_better else "lower", "meaning": t.meaning}
+        | facts.get(name, {})
         for name, t in TARGETS.items()
         if name in table.column_names
     }

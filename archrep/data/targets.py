@@ -20,11 +20,13 @@ TARGETS: dict[str, Target] = {
     for t in (
         Target("accuracy", "%", True, "top-1 on the test images after training"),
         Target("accuracy_val", "%", True, "top-1 on the validation images after training"),
+        Target("robustness", "%", True, "top-1 on the test images with Gaussian noise, after training"),
         Target("train_accuracy_mean", "%", True, "mean of the training accuracy over the whole budget"),
         Target("trainability", "fraction of budget", False, "to reach a stated training accuracy; 1.0 if never"),
         Target("latency_ms", "ms per batch", False, "median of repeated timed batches"),
         Target("params", "count", False, "parameters of the network"),
         Target("flops", "per image", False, "floating-point operations of one forward pass"),
+        Target("activation_memory", "bytes per image", False, "most that activations take at once in a forward pass"),
     )
 }
 

@@ -1,109 +1,96 @@
 """Trains one architecture from scratch and measures it."""
 
-import math
-import platform
-import statistics
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from archrep.data.images import Images, ImageSet
-from archrep.graph.cost import count_flops, count_params
+from archrep.graph.cost import count_params
+from archrep.measure.latency import device_name, latency_ms, processor_name
+from archrep.measure.memory import activation_memory
 from archrep.measure.protocol import Protocol
+from archrep.measure.training import train
 from archrep.seeding import seeded
 from archrep.space.architecture import Architecture
+from archrep.space.deepnets import fitted
 
 EVAL_BATCH = 256
 
 
-def measure(architecture: Architecture, protocol: Protocol, images: ImageSet, seed: int) -> dict[str, object]:
-    """One row of a label table: accuracies in %, trainability, latency, parameters and FLOPs.
+@dataclass(frozen=True)
+class Measuring:
+    """The work of measuring; picklable, one copy serves a process for all its architectures.
 
-    Deterministic on one machine for the same seed and number of threads, except for the times. Batch norm
-    uses running statistics, as in ordinary training. A network whose loss stops being finite is measured as
-    it then is, with `diverged` set. Leaves the global random state alone.
+    Attributes:
+        device: where networks are trained and timed.
     """
-    began = time.perf_counter()
-    with seeded(seed):  # initialisation and dropout
-        network = architecture.build()
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        latency = latency_ms(network, protocol, images.test)
-        curve, diverged = _train(network, protocol, images.train, seed)
-    smooth = [statistics.fmean(curve[max(0, i + 1 - protocol.window) : i + 1]) for i in range(len(curve))]
-    first = next((i for i in range(protocol.window - 1, len(smooth)) if smooth[i] >= protocol.reach), None)
-    return {
-        "accuracy": _accuracy(network, images.test.subset(protocol.test_images)),
-        "accuracy_val": _accuracy(network, images.val.subset(protocol.val_images)),
-        "train_accuracy_mean": sum(curve) / protocol.steps,
-        "trainability": 1.0 if first is None else (first + 1) / protocol.steps,
-        "trainability_reached": first is not None,
-        "diverged": diverged,
-        "latency_ms": latency,
-        "params": count_params(network),
-        "flops": count_flops(network, (3, images.image_size, images.image_size)),
-        "seconds": time.perf_counter() - began,
-        "curve": [round(v, 2) for v in smooth[protocol.window - 1 :: protocol.window]],
-    }
+
+    protocol: Protocol
+    images: ImageSet
+    device: str = "cpu"
+
+    def __call__(self, architecture: Architecture, seed: int) -> dict[str, object]:
+        """One row of a label table: accuracies in %, trainability, latency, parameters, FLOPs, activation memory.
+
+        On a CPU deterministic for the same seed and number of threads, except for the times. Batch norm uses running
+        statistics, as in ordinary training. A network whose loss stops being finite is measured as it then is, with
+        `diverged` set. Leaves the global random state alone.
+
+        Raises:
+            ArchrepError: if the architecture cannot take the images.
+        """
+        began, cpu_began = time.perf_counter(), time.process_time()
+        protocol, images, device = self.protocol, self.images, torch.device(self.device)
+        architecture = fitted(architecture, images.num_classes, images.image_size)
+        with seeded(seed, device):  # initialisation and dropout
+            network = architecture.build().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            latency = latency_ms(network, protocol, images.test, device)
+            training = train(network, protocol, images.train, seed, device)
+        test = _subset(images.test, protocol.test_images)
+        return {
+            "device": device_name(device),
+            "accuracy": accuracy(network, test, device),
+            "accuracy_val": accuracy(network, _subset(images.val, protocol.val_images), device),
+            "robustness": accuracy(network, _subset(test, protocol.noise_images), device, protocol.noise),
+            **training.row(protocol),
+            "latency_ms": latency,
+            "params": count_params(network),
+            "flops": architecture.flops,
+            "activation_memory": activation_memory(network, architecture.input_shape),
+            "seconds": time.perf_counter() - began,
+            "cpu_seconds": time.process_time() - cpu_began,
+            "processor": processor_name(),
+        }
 
 
-def _train(network: nn.Module, protocol: Protocol, images: Images, seed: int) -> tuple[list[float], bool]:
-    """Training accuracy (%) of every step, and whether the loss stopped being finite."""
-    optimizer = torch.optim.AdamW(network.parameters(), protocol.lr, weight_decay=protocol.weight_decay)
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.cat([torch.randperm(len(images), generator=generator) for _ in range(_epochs(protocol, images))])
-    curve: list[float] = []
-    network.train()
-    for step in range(protocol.steps):
-        x, y = images.batch(order[step * protocol.batch :][: protocol.batch], augment=generator)
-        for group in optimizer.param_groups:
-            group["lr"] = protocol.lr * _schedule((step + 1) / protocol.steps, protocol.warmup)
-        logits = network(x)
-        loss = nn.functional.cross_entropy(logits, y)
-        if not torch.isfinite(loss):
-            return curve, True
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), protocol.clip)
-        optimizer.step()
-        curve.append(100 * float((logits.argmax(dim=1) == y).float().mean()))
-    return curve, False
+def _subset(images: Images, size: int) -> Images:
+    return images.subset(size) if size else images
 
 
-def _epochs(protocol: Protocol, images: Images) -> int:
-    return -(-protocol.steps * protocol.batch // len(images))
+@torch.inference_mode()
+def accuracy(network: nn.Module, images: Images, device: torch.device, noise: float = 0.0) -> float:
+    """Top-1 in % in evaluation mode; logits that are not finite are wrong.
 
-
-def _schedule(done: float, warmup: float) -> float:
-    """Factor on the learning rate after a fraction `done` of the budget."""
-    return done / warmup if done < warmup else 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
-
-
-@torch.no_grad()
-def _accuracy(network: nn.Module, images: Images) -> float:
+    Args:
+        noise: standard deviation of Gaussian noise on pixels in [0, 1], see `Protocol`; the same for all networks.
+    """
     network.eval()
     correct = 0
-    for index in torch.arange(len(images)).split(EVAL_BATCH):
-        x, y = images.batch(index)
-        correct += int((network(x).argmax(dim=1) == y).sum())
+    for x, y in _batches(images, noise):
+        logits: Tensor = network(x.to(device)).cpu()
+        correct += int(((logits.argmax(dim=1) == y) & logits.isfinite().all(dim=1)).sum())
     return 100 * correct / len(images)
 
 
-@torch.no_grad()
-def latency_ms(network: nn.Module, protocol: Protocol, images: Images) -> float:
-    """Median time of a forward pass in ms, after a warm-up, in eval mode."""
-    x, _ = images.batch(torch.arange(protocol.latency_batch))
-    network.eval()
-    times = [_timed(network, x) for _ in range(3 + protocol.latency_repeats)]
-    return 1000 * statistics.median(times[3:])
-
-
-def _timed(network: nn.Module, x: Tensor) -> float:
-    began = time.perf_counter()
-    network(x)
-    return time.perf_counter() - began
-
-
-def device_name() -> str:
-    """What latencies were measured on: the processor's architecture and the number of threads."""
-    return f"cpu-{platform.machine()}-{torch.get_num_threads()}t"
+def _batches(images: Images, noise: float) -> Iterator[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    mean, std = (torch.tensor(v)[:, None, None] for v in (images.mean, images.std))
+    for index in torch.arange(len(images)).split(EVAL_BATCH):
+        x, y = images.batch(index)
+        if noise:
+            pixels = x * std + mean + noise * torch.randn(x.shape, generator=generator)
+            x = ((pixels.clamp(0, 1) - mean) / std).contiguous(memory_format=torch.channels_last)
+        yield x, y

@@ -1,68 +1,96 @@
-"""Measures many architectures; every finished one is on disk before the next one starts.
+"""Measures many architectures; every finished run is on disk before its worker's next one ends."""
 
-`OUT.jsonl` is the journal: a header line, then one line per finished run, synced. `OUT` (Parquet) is
-written from it at the end. A second run with the same arguments continues the journal.
-"""
-
-import dataclasses
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from archrep.data.images import ImageSet
-from archrep.data.labels import write_labels
-from archrep.errors import ArchrepError, first_line
-from archrep.files import provenance, refuse_existing
-from archrep.journal import Journal
-from archrep.measure.network import device_name, measure
+from archrep.errors import ArchrepError
+from archrep.measure.crew import Crew, Limits, Run, measure_runs
+from archrep.measure.local import LocalCrew
+from archrep.measure.network import Measuring
 from archrep.measure.protocol import Protocol
-from archrep.space.architecture import Architecture
+from archrep.measure.record import Record, alone
 
-Progress = Callable[[Architecture, dict], None]
+Progress = Callable[[dict, bool], None]
+MakeCrew = Callable[[Measuring], Crew]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the runs that were asked for.
+
+    Attributes:
+        measured: of them, rows that the record has. failures: rows with `error`. left: not done yet.
+        damaged: lines of an earlier journal that could not be read.
+        interrupted: it was, rather than ending or coming to its time limit.
+    """
+
+    measured: list[dict]
+    failures: list[dict]
+    left: int
+    damaged: int
+    interrupted: bool
 
 
 def measure_all(
-    architectures: Sequence[Architecture],
+    runs: Sequence[Run],
     protocol: Protocol,
     images: ImageSet,
     out: Path,
-    seed: int = 0,
+    make_crew: MakeCrew = LocalCrew,
+    limits: Limits = Limits(),
+    device: str = "cpu",
+    threads: int = 1,
     force: bool = False,
-    progress: Progress | None = None,
-) -> list[dict]:
+    progress: Progress = lambda row, fresh: None,
+) -> Outcome:
     """Measures what the journal does not hold yet, then writes the journal's whole table.
 
-    An architecture that fails is recorded with its reason, the rest goes on, and a later run tries it again.
+    A run that fails is recorded with its reason, the rest goes on, and a later call tries it again.
 
-    Returns:
-        The failures among `architectures`.
+    Args:
+        make_crew: the engine; gets the work. device, threads: of each worker, as the crew has them.
+        force: see `Record`.
+        progress: called with every row and whether it is fresh: first those that the journal has, then as they come.
 
     Raises:
-        ArchrepError: if the journal belongs to another protocol or data set, `out` cannot be written, or
-            nothing could be measured.
+        ArchrepError: if the record belongs to other work or cannot be written, or workers do not start.
     """
     if out.suffix != ".parquet" or out.is_dir():
         raise ArchrepError(f"{out}: a label table is a Parquet file; give --out a name that ends in .parquet.")
-    header = {"journal": 1, "protocol": dataclasses.asdict(protocol), "data_digest": images.digest}
-    journal = Journal(out.with_suffix(".jsonl"), header, "measured under another protocol or on other images")
-    refuse_existing(out, force or bool(journal.rows))
-    device = device_name()
-    done = {(r["arch"], r["seed"], r["device"]) for r in journal.rows if "error" not in r}
-    failures = []
-    for architecture in architectures:
-        if (architecture.id, seed, device) in done:
-            continue
-        key = {"arch": architecture.id, "protocol": protocol.name, "seed": seed, "device": device}
-        try:
-            row = key | measure(architecture, protocol, images, seed)
-        except Exception as error:  # noqa: BLE001 - a network's own code may raise anything
-            row = key | {"error": first_line(error)}
-            failures.append(row)
-        journal.append(row)
-        if progress:
-            progress(architecture, row)
-    measured = [r for r in journal.rows if "error" not in r]
-    if not measured:
-        raise ArchrepError(f"No architecture could be measured; the reasons are in {journal.path}.")
-    facts = {"protocol": dataclasses.asdict(protocol), "data": images.name, "data_digest": images.digest}
-    write_labels(out, measured, provenance(seed=seed, **facts), force=True)
-    return failures
+    with alone(out):
+        record = Record(out, protocol, images, device, threads, force)
+        known = {Run(r["arch"], r["seed"]): r for r in record.rows}
+        runs = list(dict.fromkeys(runs))
+        for run in runs:
+            if run in known:
+                progress(known[run], False)
+        todo = [run for run in runs if run not in known]
+        failures, interrupted = _measure(record, make_crew, Measuring(protocol, images, device), todo, limits, progress)
+        asked = set(runs)
+        measured = [r for r in record.rows if Run(r["arch"], r["seed"]) in asked]
+        left = len(runs) - len(measured) - len(failures)
+        if record.rows:
+            record.write(runs)
+    return Outcome(measured, failures, left, record.damaged, interrupted)
+
+
+def _measure(
+    record: Record, make_crew: MakeCrew, work: Measuring, todo: list[Run], limits: Limits, progress: Progress
+) -> tuple[list[dict], bool]:
+    """Failures, and whether an interrupt ended it."""
+    failures: list[dict] = []
+    if not todo:
+        return failures, False
+    try:
+        with closing(measure_runs(make_crew(work), todo, limits)) as rows:  # ends the workers, whatever happens
+            for run, row in rows:
+                row = record.add(run, row)
+                progress(row, True)
+                if "error" in row:
+                    failures.append(row)
+    except KeyboardInterrupt:
+        return failures, True
+    return failures, False

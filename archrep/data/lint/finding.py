@@ -1,0 +1,80 @@
+"""What a check finds, and the table that it looks at."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import pandas as pd
+
+from archrep.space.architecture import Architecture
+
+ERROR, WARNING, NOTE = "error", "warning", "note"
+ACCURACY = re.compile(r"(?:.*_)?(acc|accuracy|acc1es|top1|top5|robustness)(?:_.*)?|.*_(valid|val|test)_\d+ep")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Attributes: error, warning or note; the check; the columns; how many rows; what is wrong and what to do."""
+
+    level: str
+    check: str
+    columns: tuple[str, ...]
+    rows: int
+    message: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A table as its file has it.
+
+    Attributes:
+        columns: column → unit, direction, meaning, dataset, split, epochs …, where the file tells.
+        classes: space → a name for what an architecture of it computes.
+    """
+
+    table: pd.DataFrame
+    columns: Mapping[str, Mapping] = field(default_factory=dict)
+    classes: Mapping[str, Callable[[Architecture], str]] = field(default_factory=dict)
+
+    @cached_property
+    def numeric(self) -> list[str]:
+        """Columns of numbers."""
+        return [str(n) for n in self.table.select_dtypes("number")]
+
+    @cached_property
+    def accuracies(self) -> list[str]:
+        """Columns of accuracies, by their names; of numbers or of lists of numbers."""
+        return [n for n in map(str, self.table) if ACCURACY.fullmatch(n) and not n.endswith(("_time", "_s", "_err"))]
+
+    @cached_property
+    def space(self) -> str:
+        """The space that all rows are of; empty if there is none, or several."""
+        for column, space in (("arch_str", "nasbench201"), ("adj_upper", "nasbench101")):
+            if column in self.table:
+                return space
+        if "arch" not in self.table:
+            return ""
+        spaces = self.table["arch"].dropna().astype(str).str.extract(r"^([\w-]+):")[0].unique()
+        return str(spaces[0]) if len(spaces) == 1 and isinstance(spaces[0], str) else ""
+
+    @cached_property
+    def split(self) -> pd.Series | None:
+        """The split of every row, from a column or from the specs; None if neither tells."""
+        if "split" in self.table:
+            return self.table["split"].astype(str)
+        if "arch" not in self.table:
+            return None
+        told = self.table["arch"].astype(str).str.extract(r"^deepnets[\w-]*:(?:.*:)?([a-z]+):\d+$")[0]
+        return told if told.notna().any() else None
+
+    def epochs(self, column: str) -> int | None:
+        """Epochs of training behind a column, from the metadata or its name."""
+        told = self.columns.get(column, {}).get("epochs")
+        match = re.fullmatch(r".+_(\d+)ep", column)
+        return told if told is not None else int(match[1]) if match else None
+
+    def is_copy(self, a: str, b: str) -> bool:
+        """Whether two columns hold the same values in all rows that have both, which are at least five."""
+        both = self.table[[a, b]].dropna()
+        return len(both) >= 5 and bool((both[a] == both[b]).all())

@@ -1,0 +1,178 @@
+"""The record of a measuring: a journal that survives anything, and the label table that is written from it."""
+
+import dataclasses
+import fcntl
+import json
+import math
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from archrep.data.images import ImageSet
+from archrep.data.labels import write_labels
+from archrep.errors import ArchrepError
+from archrep.files import atomic, provenance, refuse_existing
+from archrep.journal import Journal
+from archrep.measure.crew import Run
+from archrep.measure.protocol import Protocol
+
+PERCENT = ("accuracy", "accuracy_val", "robustness")
+
+
+class Record:
+    """`OUT.jsonl`, a header and then one synced line per finished run, and `OUT`, the table.
+
+    Attributes:
+        damaged: lines of the journal that could not be read; they lie in `OUT.damaged.jsonl` now.
+    """
+
+    def __init__(self, out: Path, protocol: Protocol, images: ImageSet, device: str, threads: int, force: bool) -> None:
+        """Opens or begins a record.
+
+        Args:
+            force: replaces a table, and a journal of other work; one of the same work is continued.
+
+        Raises:
+            ArchrepError: if `out` is no Parquet file, exists without a journal or cannot be written, or the journal
+                is of other work, and `force` is not given.
+        """
+        self.out, self._protocol, self._images = out, protocol, images
+        path = out.with_suffix(".jsonl")
+        self.damaged = _set_aside_damaged(path)
+        header = {
+            "journal": 2,
+            "protocol": dataclasses.asdict(protocol),
+            "data_digest": images.digest,
+            "device": device.partition(":")[0],
+            "threads": threads,
+        }
+        of = "measured under another protocol, on other images or with another device or number of threads"
+        self._journal = Journal(path, header, of, force)
+        refuse_existing(out, force or bool(self._journal.rows))
+
+    @property
+    def path(self) -> Path:
+        """The journal."""
+        return self._journal.path
+
+    @property
+    def rows(self) -> list[dict]:
+        """Measured runs, each once."""
+        return list({Run(r["arch"], r["seed"]): r for r in self._journal.rows if "error" not in r}.values())
+
+    def failures(self) -> list[dict]:
+        """The last failure of every run that failed and was never measured."""
+        done = {Run(r["arch"], r["seed"]) for r in self.rows}
+        failed = {Run(r["arch"], r["seed"]): r for r in self._journal.rows if "error" in r}
+        return [row for run, row in failed.items() if run not in done]
+
+    def add(self, run: Run, row: dict) -> dict:
+        """Journals a run; when this returns, it is on disk.
+
+        Raises:
+            ArchrepError: if it cannot be written.
+        """
+        row = {"arch": run.arch, "protocol": self._protocol.name, "seed": run.seed, **row}
+        self._journal.append(row)
+        return row
+
+    def write(self, runs: Sequence[Run]) -> None:
+        """Writes the table, atomically: rows in the order of `runs`, then whatever else was measured."""
+        by_run = {Run(r["arch"], r["seed"]): r for r in self.rows}
+        order = dict.fromkeys([*(run for run in runs if run in by_run), *by_run])
+        facts = {
+            "protocol": dataclasses.asdict(self._protocol),
+            "data": self._images.name,
+            "data_digest": self._images.digest,
+            "failures": [{k: row[k] for k in ("arch", "seed", "error")} for row in self.failures()],
+        }
+        rows = [by_run[run] for run in order]
+        columns = column_facts(self._protocol, self._images)
+        write_labels(self.out, rows, provenance(**facts), force=True, facts=columns)
+
+
+def column_facts(protocol: Protocol, images: ImageSet) -> dict[str, dict]:
+    """What the columns of a label table were measured on: data set, split, epochs and more."""
+    epochs = round(protocol.steps_on(len(images.train)) * protocol.batch / len(images.train), 3)
+    trained = {"dataset": images.name, "epochs": epochs}
+    noisy = {"noise": protocol.noise, "images": protocol.noise_images or len(images.test)}
+    return {
+        "accuracy": {**trained, "split": "test", "images": protocol.test_images or len(images.test)},
+        "accuracy_val": {**trained, "split": "val", "images": protocol.val_images or len(images.val)},
+        "robustness": {**trained, "split": "test", **noisy},
+        "trainability": {**trained, "split": "train", "reach": protocol.reach, "window": protocol.window},
+        "train_accuracy_mean": {**trained, "split": "train"},
+        "latency_ms": {"batch": protocol.latency_batch, "repeats": protocol.latency_repeats},
+    }
+
+
+def _set_aside_damaged(path: Path) -> int:
+    """Moves lines of a journal that are no rows to `…damaged.jsonl`; a damaged header is the journal's business.
+
+    A last line without its end was cut off by a kill, and is the journal's business, too.
+    """
+    if not path.is_file():
+        return 0
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+        bad = [line for line in lines[1:] if line.endswith(b"\n") and not _is_row(line)]
+        if not bad or _parsed(lines[0]) is None:
+            return 0
+        with path.with_suffix(".damaged.jsonl").open("ab") as aside:
+            aside.writelines(bad)
+            aside.flush()
+            os.fsync(aside.fileno())
+        with atomic(path, force=True) as temporary:
+            temporary.write_bytes(b"".join(line for line in lines if line not in bad))
+    except OSError as error:
+        raise ArchrepError(f"Cannot repair {path}: {error.strerror or error}. Choose another --out.") from error
+    return len(bad)
+
+
+def _parsed(line: bytes) -> dict | None:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _is_row(line: bytes) -> bool:
+    row = _parsed(line)
+    if row is None or not isinstance(row.get("arch"), str) or not isinstance(row.get("seed"), int):
+        return False
+    return "error" in row or all(_is_percent(row.get(name)) for name in PERCENT)
+
+
+def _is_percent(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value) and 0 <= value <= 100
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Holds the record of `out` for this process: two that write one journal would measure everything twice.
+
+    Raises:
+        ArchrepError: if another process holds it, or the folder cannot be written.
+    """
+    refuse_existing(out, force=True)
+    lock = out.with_name(f".{out.stem}.lock")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("w")
+    except OSError as error:
+        raise ArchrepError(f"Cannot write {lock}: {error.strerror or error}. Choose another --out.") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ArchrepError(
+                f"{out}: another process is measuring into it. Wait for it, or choose another --out."
+            ) from error
+        except OSError:
+            pass  # a file system without locks
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
