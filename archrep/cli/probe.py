@@ -1,7 +1,7 @@
 """`archrep probe`."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archrep.cli import options
+from archrep.cli.probe_output import FILES, write_report
 from archrep.errors import ArchrepError
 
 if TYPE_CHECKING:
-    from archrep.probe.report import Report
-    from archrep.probe.splits import Scheme
+    from archrep.data.labels import Labels
+    from archrep.journal import Journal
+    from archrep.probe.design import Design
+    from archrep.probe.encoders import Context
     from archrep.probe.task import Task
 
-FIGURES = ("scatter", "residuals", "calibration", "curve")
-FILES = (
-    *("report.json", "report.md", "predictions.csv", "probe.skops", "probe.json", "curve.json"),
-    *(name + suffix for name in FIGURES for suffix in (".png", ".svg", ".csv")),
+ENCODERS = "ghn,ghn-untrained,graph-features,op-counts,size"
+NOT_FOR_DEVICES = (  # options that `--known-devices` has no use for
+    *("encoders", "probe", "split", "test", "shots", "protocol", "learning_curve", "group_by", "embeddings"),
+    *("checkpoint", "data", "dataset", "epochs", "recipe", "direction", "workers"),
 )
-ENCODERS = "ghn,ghn-untrained,op-counts,size"
-SPLITS = ("grouped", "random", "one-per-group")
-LARGE = 2000  # labels; above, cross-validation gives way to training sets of …
-TRAIN_SIZE = 781  # … so many architectures, 5 % of NAS-Bench-201
 
 
 def probe(
+    context: typer.Context,
     target: Annotated[
         str, typer.Option(help="Column of the label table: accuracy, trainability, latency_ms, …")
     ] = "accuracy",
@@ -65,6 +65,10 @@ def probe(
     learning_curve: Annotated[
         bool, typer.Option("--learning-curve", help="Add τ over 20 … 781 labels; resumes from its journal OUT.jsonl.")
     ] = False,
+    known_devices: Annotated[
+        str | None,
+        typer.Option(help="Predict the device TARGET (all: each in turn) from these columns, or all, and few cells."),
+    ] = None,
     group_by: Annotated[
         str | None, typer.Option(help="Column to group by, or family (of models); default: what computes the same.")
     ] = None,
@@ -78,6 +82,9 @@ def probe(
     dataset: Annotated[str | None, typer.Option(help="Of a published table: cifar10, cifar100, …")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Of a published table: accuracy after so many.")] = None,
     recipe: Annotated[str | None, typer.Option(help="Of timm's accuracies: a tag or pattern such as ra*_in1k.")] = None,
+    direction: Annotated[
+        str | None, typer.Option(help="Of a target that the table does not declare: higher or lower is better.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the report; default: probe-TARGET.")] = None,
     limit: options.Limit = None,
     workers: options.Workers = 1,
@@ -92,152 +99,154 @@ def probe(
     Example: `archrep probe --labels nasbench201/accuracy.csv.gz --encoders graph-features,one-hot
     --protocol nasbench201-100`
 
+    Example: `archrep probe --labels nasbench201/latency_ms.csv.gz --target all --known-devices all`
+
     Everything is chosen inside the training data, and architectures that compute the same never stand on both sides
     of a split unless you ask for it. Writes report.json and .md, predictions, figures, and the fitted probe that
     `archrep predict-target` applies to new architectures.
     """
     from archrep.files import provenance, refuse_foreign_folder
     from archrep.probe.curves import learning_curve as run_curve
+    from archrep.probe.design import Design
+    from archrep.probe.encoders import split_specs
     from archrep.probe.protocols import protocol as named
-    from archrep.probe.report import run_probe
+    from archrep.probe.report import TRANSFORM, run_probe
     from archrep.probe.select import probes_of
 
     out = out or Path(f"probe-{target}")
     refuse_foreign_folder(out, force, FILES)
-    setup = _Setup(labels, checkpoint, embeddings, data, dataset, epochs, recipe, seed)
-    probes_of(probe, 2)  # which refuses an unknown one before long work starts
-    task = setup.task(target, [e.strip() for e in encoders.split(",") if e.strip()], group_by, limit, test)
-    task, scheme = _scheme(task, setup, split, train_size, resamplings, test, shots, protocol, seed)
+    if known_devices is not None:
+        from archrep.cli.probe_devices import probe_devices
+
+        _refuse_given(context, NOT_FOR_DEVICES, "--known-devices uses latencies alone")
+        read = _labels(labels, None, None, None)
+        probe_devices(read, target, known_devices, train_size, resamplings, limit, seed, out, force, json)
+        return
+    design = Design(split, train_size, resamplings, test, shots, protocol, learning_curve, seed)
     replayed = named(protocol) if protocol else None
-    chosen = {"probe": (replayed and replayed.probe) or probe} | ({"transform": replayed.transform} if replayed else {})
+    if replayed and replayed.probe:
+        _refuse_given(context, ["probe"], f"The protocol {protocol} has its own probe")
+    probes_of(probe, 2)  # which refuses an unknown one before long work starts
+    read = _labels(labels, dataset, epochs, recipe)
+    second = _labels([Path(test)], dataset, epochs, recipe) if test and Path(test).is_file() else None
+    inputs = _Inputs(read, labels, checkpoint, embeddings, data, second, seed)
+    task = inputs.task(target, split_specs(encoders), group_by, limit, direction)
+    task, scheme = design.apply(task, inputs.tested)
+    probe, transform = ((replayed.probe or probe), replayed.transform) if replayed else (probe, TRANSFORM)
     with _progress(sys.stderr.isatty()) as bar:
-        report = run_probe(task, scheme, seed=seed, workers=workers, progress=bar, **chosen)
+        report = run_probe(task, scheme, probe, seed, workers, transform=transform, progress=bar)
     curve = None
     if learning_curve:
-        journal = _journal(out, task, setup, split, seed, force)
+        journal = _journal(out, task, design, inputs, force)
         with _progress(sys.stderr.isatty()) as bar:
             curve = run_curve(
-                task, journal, split == "grouped", resamplings=resamplings, seed=seed, workers=workers, progress=bar
+                task, journal, design.keeps_groups, resamplings=resamplings, seed=seed, workers=workers, progress=bar
             )
-    _write(out, force, report, curve, provenance(seed=seed, **setup.facts()), json)
+    write_report(out, force, report, curve, provenance(seed=seed, **inputs.facts()), json)
 
 
-class _Setup:
-    """What the options name, loaded."""
+def _refuse_given(context: typer.Context, names: Sequence[str], why: str) -> None:
+    """Options that would be ignored.
 
-    def __init__(self, labels, checkpoint, embeddings, data, dataset, epochs, recipe, seed) -> None:
-        from archrep.data.labels import read_labels
+    Raises:
+        ArchrepError: if one of them is on the command line.
+    """
+    given = [n for n in names if (source := context.get_parameter_source(n)) and source.name == "COMMANDLINE"]
+    if given:
+        raise ArchrepError(f"{why}; leave --{given[0].replace('_', '-')} out.")
+
+
+def _labels(paths: list[Path] | None, dataset: str | None, epochs: int | None, recipe: str | None) -> "Labels":
+    from archrep.data.labels import read_labels
+    from archrep.shipped import LABELS, shipped
+
+    return read_labels(paths or [shipped(LABELS)], dataset, epochs, recipe)
+
+
+class _Inputs:
+    """What the options name, loaded.
+
+    Attributes:
+        tested: architectures of the second label table, if `--test` names one.
+    """
+
+    def __init__(
+        self,
+        labels: "Labels",
+        paths: list[Path] | None,
+        checkpoint: Path | None,
+        embeddings: Path | None,
+        data: str | None,
+        tested: "Labels | None",
+        seed: int,
+    ) -> None:
+        from archrep.data.embeddings import read_embeddings
+        from archrep.probe.design import with_tested
         from archrep.shipped import CHECKPOINT, LABELS, shipped
 
-        self.paths = [Path(p) for p in labels or [shipped(LABELS)]]
-        self.read = lambda paths: read_labels(paths, dataset, epochs, recipe)
-        self.labels = self.read(self.paths)
+        self.paths = [*(paths or [shipped(LABELS)]), *([embeddings] if embeddings else [])]
+        self.labels, self.tested = labels, frozenset[str]()
+        if tested is not None:
+            self.paths.append(tested.path)
+            self.tested = frozenset(tested.table.index)
+            self.labels = with_tested(labels, tested)
         self.checkpoint = checkpoint or shipped(CHECKPOINT)
-        self.embeddings, self.data, self.seed = embeddings, data, seed
-        self.test_side: set[str] | None = None
+        self.embeddings = read_embeddings(embeddings) if embeddings else None
+        self.data, self.seed = data, seed
 
     def facts(self) -> dict:
+        """Provenance; the digest of the checkpoint that made the embeddings."""
         from archrep.files import file_digest
 
-        inputs = [*self.paths, *([self.embeddings] if self.embeddings else [])]
+        header = self.embeddings.header if self.embeddings else {}
         return {
-            "inputs": {path.name: file_digest(path) for path in inputs},
-            "checkpoint": self.checkpoint.name,
-            "checkpoint_digest": file_digest(self.checkpoint),
+            "inputs": {path.name: file_digest(path) for path in self.paths},
+            "checkpoint": header.get("checkpoint", self.checkpoint.name),
+            "checkpoint_digest": header.get("checkpoint_digest") or file_digest(self.checkpoint),
+            "data": self.data,
         }
 
-    def task(self, target: str, specs: list[str], group_by: str | None, limit: int | None, test: str | None) -> "Task":
+    def task(
+        self, target: str, specs: list[str], group_by: str | None, limit: int | None, direction: str | None
+    ) -> "Task":
+        """The labels and encodings of what is probed."""
         from dataclasses import replace
 
-        from archrep.data.embeddings import read_embeddings
+        from archrep.probe.design import directed
         from archrep.probe.task import make_task
 
         if not specs:
             raise ArchrepError("No encoder is given; name one with --encoders, for example graph-features.")
-        labels = self.labels
-        if test and Path(test).is_file():
-            second = self.read([Path(test)])
-            self.paths.append(Path(test))
-            self.test_side = set(second.table.index)
-            import pandas as pd
-
-            first = labels.table[~labels.table.index.isin(second.table.index)]
-            both = len(labels.table) - len(first)
-            counted = labels.counted | ({"training labels of architectures that are tested on": both} if both else {})
-            runs = pd.concat([labels.runs, second.runs], ignore_index=True)
-            labels = replace(labels, table=pd.concat([first, second.table]), counted=counted, runs=runs)
+        if self.embeddings and "ghn" not in specs:
+            raise ArchrepError("--embeddings are what the encoder ghn says; name ghn in --encoders, or leave them out.")
+        labels = directed(self.labels, target, direction) if direction else self.labels
         if limit:
             labels = replace(labels, table=labels.table.iloc[:limit])
-        table = read_embeddings(self.embeddings) if self.embeddings else None
-        return make_task(labels, target, specs, self.context(labels, specs), table, group_by)
+        return make_task(labels, target, specs, self._context(labels, specs), self.embeddings, group_by)
 
-    def context(self, labels, specs: list[str]):
+    def _context(self, labels: "Labels", specs: list[str]) -> "Context":
         from archrep.data import load_images
         from archrep.ghn import GHN
-        from archrep.probe.encoders import Context
+        from archrep.probe.encoders import Context, parse
 
-        named = {part.partition(":")[0] for spec in specs for part in spec.split("+")}
+        named = {name for spec in specs for name, _ in parse(spec)}
         ghn = GHN.load(self.checkpoint) if any(name.startswith(("ghn", "gnn")) for name in named) else None
         return Context(labels.table, ghn, load_images(self.data) if self.data else None, self.seed)
 
 
-def _scheme(
-    task: "Task",
-    setup: _Setup,
-    split: str,
-    train_size: int | None,
-    resamplings: int | None,
-    test: str | None,
-    shots: int,
-    protocol: str | None,
-    seed: int,
-) -> tuple["Task", "Scheme"]:
-    """The task and splits that the options describe.
+def _journal(out: Path, task: "Task", design: "Design", inputs: _Inputs, force: bool) -> "Journal":
+    """The journal of a learning curve; its header says all that the rows depend on."""
+    from hashlib import sha256
 
-    Raises:
-        ArchrepError: if they contradict each other or the labels are too few.
-    """
-    import numpy as np
-
-    from archrep.errors import lookup
-    from archrep.probe import protocols, splits
-    from archrep.probe.task import class_sample
-
-    lookup(dict.fromkeys(SPLITS), split, "split")
-    if protocol and (test or train_size or split != "grouped"):
-        raise ArchrepError("--protocol says how to split; leave --split, --train-size and --test out.")
-    if test and train_size:
-        raise ArchrepError("--test trains on all other labels; give it with --shots, or --train-size without it.")
-    if shots and not test:
-        raise ArchrepError("--shots takes architectures from the side that --test names; give --test too.")
-    if protocol:
-        return protocols.protocol(protocol).apply(task, seed, resamplings or protocols.RESAMPLINGS)
-    if test:
-        sides = [a.id in setup.test_side if setup.test_side else test in (a.split, a.space) for a in task.architectures]
-        on_test, on_train = np.flatnonzero(sides), np.flatnonzero(~np.array(sides))
-        if len(on_test) < 2 or len(on_train) < 2:
-            named = sorted({a.split for a in task.architectures} | {a.space for a in task.architectures} - {""})
-            raise ArchrepError(
-                f"--test {test}: {len(on_test)} labels to test on and {len(on_train)} to train on. It is a label "
-                f"table, or one of: {', '.join(filter(None, named))}."
-            )
-        return task, splits.k_shot(on_train, on_test, task.groups, shots, resamplings or 20, seed)
-    if split == "one-per-group":
-        task = class_sample(task, seed)
-    if train_size or len(task.y) > LARGE:
-        count = resamplings or (20 if train_size else 5)
-        scheme = splits.subsets(task.groups, train_size or TRAIN_SIZE, count, seed, split == "grouped")
-    else:
-        scheme = (splits.random if split == "random" else splits.grouped)(task.groups, seed=seed)
-    return task, scheme
-
-
-def _journal(out: Path, task: "Task", setup: _Setup, split: str, seed: int, force: bool):
     from archrep.journal import Journal
 
+    facts = inputs.facts()
+    names = "\n".join([*(a.id for a in task.architectures), *task.groups])
+    digest = sha256(names.encode() + task.y.tobytes()).hexdigest()[:16]  # of what was asked of the tables, too
     header = {
         "journal": 1,
-        "curve": {"target": task.target.name, "split": split, "seed": seed, "n": len(task.y), **setup.facts()},
+        "curve": {"target": task.target.name, "grouped": design.keeps_groups, "seed": design.seed}
+        | {"labels": digest, **{name: facts[name] for name in ("inputs", "checkpoint_digest", "data")}},
     }
     path = out.with_name(out.name + ".jsonl")
     return Journal(path, header, "of another learning curve (labels, target, split or seed)", force)
@@ -255,52 +264,3 @@ def _progress(shown: bool) -> Iterator[Callable[[int], Callable[[], None]]]:
             return lambda: bar.update() and None
 
         yield start
-
-
-def _write(out: Path, force: bool, report: "Report", curve, origin: dict, json: bool) -> None:
-    from archrep.files import atomic_folder, to_json
-    from archrep.plot.probe import draw_calibration, draw_curve, draw_residuals, draw_scatter
-    from archrep.plot.style import save_figure
-    from archrep.probe.curves import summarize_curve
-    from archrep.probe.render import as_json, as_markdown
-    from archrep.probe.saved import save_probe
-
-    summary = as_json(report) | {"provenance": origin}
-    with atomic_folder(out, force, FILES) as folder:
-        report.table.to_csv(folder / "predictions.csv", index=False)
-        for name, draw in (("scatter", draw_scatter), ("residuals", draw_residuals), ("calibration", draw_calibration)):
-            save_figure(*draw(report), folder / name)
-        if curve is not None:
-            points = summarize_curve(curve)
-            summary["learning_curve"] = points.to_dict("records")
-            name = f"Learning curve of {report.target.name} · n = {report.facts['n']:,}"
-            save_figure(*draw_curve(points, name), folder / "curve")
-            (folder / "curve.json").write_text(to_json(curve.to_dict("records")))
-        (folder / "report.json").write_text(to_json(summary))
-        (folder / "report.md").write_text(as_markdown(report, origin["command"]))
-        if report.probe:
-            report.probe.facts["provenance"] = origin
-            save_probe(report.probe, folder)
-    if json:
-        print(to_json(summary))
-        return
-    _print_report(report)
-    print(f"Report, figures and fitted probe: {out}")
-
-
-def _print_report(report: "Report") -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    from archrep.probe.render import HEAD, cells, notes, title
-
-    table = Table(title=title(report), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for name in HEAD:
-        table.add_column(name, justify="left" if name == "encoder" else "right", no_wrap=True)
-    for score in report.scores:
-        table.add_row(*map(escape, cells(score, report.reference)))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
-    for line in notes(report):
-        print(line)

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from archrep.plot.style import house_style
 from archrep.probe.report import Report
+from archrep.probe.transfer import Transfer
 
 POINT, LINE = "#0173b2", "0.4"
 
@@ -102,6 +103,33 @@ def draw_curve(summary: pd.DataFrame, title: str) -> tuple[Figure, pd.DataFrame]
         panels[-1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
         figure.suptitle(title, fontsize=11)
     return figure, summary
+
+
+def draw_devices(transfer: Transfer) -> tuple[Figure, pd.DataFrame]:
+    """Rank correlation on each device that was taken for new, one point per training set, and its mean.
+
+    Returns:
+        The figure and the plotted numbers: device, resampling, spearman, kendall.
+    """
+    points, means = transfer.table, transfer.summary()
+    order = [name for name in means.sort_values("spearman")["device"] if name != "mean"]
+    with house_style():
+        figure = Figure(figsize=(5.6, 1.4 + 0.22 * len(order)))
+        axes = figure.subplots()
+        place = {name: i for i, name in enumerate(order)}
+        axes.scatter(points["spearman"], points["device"].map(place), s=14, alpha=0.4, color=POINT, linewidth=0)
+        by_device = means.set_index("device")["spearman"]
+        axes.scatter(by_device[order], range(len(order)), s=40, marker="|", color="black", label="mean of the device")
+        axes.axvline(by_device["mean"], color=LINE, linewidth=1, linestyle="--", label=f"mean {by_device['mean']:.3f}")
+        axes.set_yticks(range(len(order)), order, fontsize=8)
+        axes.set(xlabel="Spearman's ρ of predicted and measured latency")
+        axes.set_title(
+            f"Latency on a new device from {transfer.train_size} measured architectures\n"
+            f"the other devices known · n = {transfer.n:,}",
+            fontsize=10,
+        )
+        axes.legend(frameon=False, fontsize=9, loc="lower left")
+    return figure, points
 
 
 def _points(report: Report) -> pd.DataFrame:

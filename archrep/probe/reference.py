@@ -48,22 +48,28 @@ def noise_ceiling(runs: pd.DataFrame, target: str) -> Ceiling | None:
     return Ceiling(float(2 / np.pi * np.arcsin(np.sqrt(reliability))), k, m)
 
 
-def early_epochs(table: pd.DataFrame, y: np.ndarray) -> list[tuple[int, str, float]]:
-    """(epochs, column, |τ| with the labels) of the columns `…_Nep` with all values finite, in the order of epochs.
+def early_epochs(
+    table: pd.DataFrame, y: np.ndarray, higher_is_better: bool = True, target: str = ""
+) -> list[tuple[int, str, float]]:
+    """(epochs, column, τ with the labels) of the accuracies `…_Nep` with all values finite, in the order of epochs.
 
-    The largest N is left out: it is no early accuracy.
+    τ is positive where a better early accuracy goes with a better label. Early is what comes before the target, if
+    that is one of them, else before the largest N.
 
     Args:
-        table: rows in the order of y (n,).
+        table: rows in the order of y (n,). higher_is_better: of y. target: the column that y is.
     """
+    sign = 1.0 if higher_is_better else -1.0
     found = []
     for name in table.select_dtypes("number").columns:
         match = EARLY.fullmatch(str(name))
         values = table[name].to_numpy(dtype=float)
         if not match or not np.isfinite(values).all():
             continue
-        found.append((int(match[2]), str(name), abs(kendall_tau(y, values))))
-    return sorted(f for f in found if f[0] < max(epochs for epochs, *_ in found))
+        found.append((int(match[2]), str(name), sign * kendall_tau(y, values)))
+    own = EARLY.fullmatch(target)
+    last = int(own[2]) if own else max((epochs for epochs, *_ in found), default=0)
+    return sorted(f for f in found if f[0] < last)
 
 
 def worth(tau: float, early: list[tuple[int, str, float]]) -> int:

@@ -2,10 +2,13 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 from archrep.probe.report import Report, Score
 
 HEAD = ("encoder", "d", "τ", "95 % interval", "Spearman", "top-10 % τ", "P@k", "regret@k", "R²", "coverage 90 %", "Δτ")
+
+MORE = ("encoder", "weighted τ", "NDCG@k", "width of 90 % intervals", "τ / ceiling", "worth epochs", "chosen")
 
 
 def as_json(report: Report) -> dict:
@@ -23,15 +26,15 @@ def as_json(report: Report) -> dict:
         "fitted": {"members": [list(m) for m in report.probe.members]} if report.probe else None,
         **report.facts,
     }
-    return _plain(summary)
+    return plain(summary)
 
 
-def _plain(value):
+def plain(value):
     """JSON has no NaN and no infinity."""
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
+        return {k: plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -90,8 +93,36 @@ def notes(report: Report) -> list[str]:
     return lines
 
 
+def more(score: Score) -> tuple[str, ...]:
+    """One row of the second table, for `MORE`."""
+    return (
+        *(score.encoder, f"{score.weighted_tau:.3f}", f"{score.ndcg_at_k:.3f}", f"{score.width:.3g}"),
+        "" if score.of_ceiling is None else f"{score.of_ceiling:.3f}",
+        "" if score.epochs is None else str(score.epochs),
+        score.chosen,
+    )
+
+
 def as_markdown(report: Report, command: str) -> str:
-    """The table and its notes."""
-    rows = ["| " + " | ".join(HEAD) + " |", "|---" + "|---:" * (len(HEAD) - 1) + "|"]
-    rows += ["| " + " | ".join(cells(score, report.reference)) + " |" for score in report.scores]
-    return "\n\n".join([f"# {title(report)}", f"`{command}`", "\n".join(rows), *notes(report)]) + "\n"
+    """The table and its notes, the other metrics, and how often intervals hold."""
+    rows = [cells(s, report.reference) for s in report.scores]
+    levels = [
+        (f"{100 * c['level']:.0f} %", f"{100 * c['coverage']:.1f} %", f"{c['width']:.3g}") for c in report.calibration
+    ]
+    parts = [
+        markdown(title(report), HEAD, rows, notes(report), command).rstrip(),
+        _table(MORE, [more(s) for s in report.scores]),
+        f"Calibration of {report.reference}: test architectures inside their intervals, and the median width.",
+        _table(("level", "inside", "width"), levels),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str], command: str) -> str:
+    """A table under its title and the command that made it, then notes."""
+    return "\n\n".join([f"# {title}", f"`{command}`", _table(head, rows), *notes]) + "\n"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

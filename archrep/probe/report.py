@@ -20,7 +20,7 @@ from archrep.probe.splits import Scheme, Split, grouped, permuted_by_group
 from archrep.probe.task import NOTHING, Task, with_increments, with_nothing
 
 CONTROLS = ("ghn-untrained", "gnn-random", NOTHING)  # never chosen for the fitted probe
-BASES = ("size", "graph-features", "zero-cost")  # which the reference is added to
+BASES = ("size", "graph-features", "zero-cost", "columns")  # which the reference is added to
 PERMUTATIONS = 8
 TRANSFORM = "normal-scores"
 
@@ -123,13 +123,13 @@ def run_probe(
     step = progress(len(scheme.splits) * len(task.encodings) + len(permuted))
     shown = selectable if len(selectable) > 1 else []
     tested = run_scheme(work, scheme, shown, workers, step)
-    weights = bootstrap_weights(task.groups, 2000 if len(task.y) <= 2000 else 300, seed)
+    repetitions = 0 if scheme.resampled else 2000 if len(task.y) <= 2000 else 300
+    weights = bootstrap_weights(task.groups, repetitions, seed)
     all_taus = {name: taus(task.y, of, scheme, weights) for name, of in tested.items()}
     differences = _differences(all_taus, reference, [n for n in tested if n not in (reference, NOTHING)], scheme)
     raw = [_difference(all_taus[both], all_taus[base], scheme) for base, both in pairs]
     increments = dict(zip((base for base, _ in pairs), compare(raw), strict=True))
-    ceiling = noise_ceiling(task.labels.runs, task.target.name) if task.labels.runs is not None else None
-    early = early_epochs(task.labels.table.loc[[a.id for a in task.architectures]], task.y)
+    ceiling, early = _held_against(task)
     scores = [_score(n, task, of, all_taus[n], scheme, differences.get(n), ceiling, early) for n, of in tested.items()]
     table = pd.DataFrame({"arch": [a.id for a in task.architectures], "measured": task.y})
     predictions = {name: evaluation.mean_predictions(len(task.y), of) for name, of in tested.items()}
@@ -148,6 +148,14 @@ def run_probe(
         task.excluded,
         facts,
     )
+
+
+def _held_against(task: Task) -> tuple[Ceiling | None, list[tuple[int, str, float]]]:
+    """The noise ceiling and the early accuracies of the architectures that are probed."""
+    names, runs, name = [a.id for a in task.architectures], task.labels.runs, task.target.name
+    ceiling = None if runs is None or name not in runs else noise_ceiling(runs[runs["arch"].isin(names)], name)
+    table = task.labels.table.reindex(names)
+    return ceiling, early_epochs(table, task.y, task.target.higher_is_better, name)
 
 
 def _facts(task: Task, scheme: Scheme, work: Work) -> dict[str, Any]:

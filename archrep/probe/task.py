@@ -182,13 +182,13 @@ def family_of(architecture: Architecture) -> str:
 
 
 def with_increments(task: Task, reference: str, bases: Sequence[str]) -> tuple[Task, list[tuple[str, str]]]:
-    """Adds `BASE+REFERENCE` for the bases that the task has.
+    """Adds `BASE+REFERENCE` for the encoders of the task, with whatever argument, that are bases.
 
     Returns:
         The task, and the pairs (base, base+reference).
     """
-    present = [base for base in bases if base in task.encodings and base != reference and reference in task.encodings]
-    pairs = [(base, f"{base}+{reference}") for base in present]
+    present = [spec for base in bases for spec in task.encodings if spec.partition(":")[0] == base]
+    pairs = [(base, f"{base}+{reference}") for base in present if base != reference]
     added = {both: np.hstack([task.encodings[base], task.encodings[reference]]) for base, both in pairs}
     return replace(task, encodings=task.encodings | added), pairs
 

@@ -10,6 +10,7 @@ That is the idea of HELP (NeurIPS 2021, arXiv:2106.08630: meta-learning over dev
 NAS-Bench-201), without gradients: architectures enter by their latencies on the known devices only.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,9 @@ import pandas as pd
 from scipy.stats import kendalltau, spearmanr
 
 from archrep.errors import ArchrepError
+from archrep.probe.comparison import mean_interval
 
+BATCH_SIZE = re.compile(r"_(1|2|4|8|16|32|64|128|256|512)$")  # behind a device's name; gold_6226 is a model
 FACTORS = 6  # K: beyond, components are noise of single devices (0.5 % of the variance on NAS-Bench-201)
 NOISE = (0.001, 0.003, 0.01, 0.03, 0.1)  # variance of log-latency that is tried
 LEVEL = 4.0  # prior variance of a new device's mean log-latency, about the measured ones' mean
@@ -133,15 +136,19 @@ class Transfer:
     train_size: int
     excluded: dict[str, int]
 
-    @property
-    def per_device(self) -> pd.DataFrame:
-        """Mean over training sets, by device."""
-        return self.table.groupby("device", sort=False)[["spearman", "kendall"]].mean()
+    def summary(self) -> pd.DataFrame:
+        """Per device, and at last `mean` over the devices: means over training sets, and Spearman's 95 % interval.
 
-    @property
-    def mean(self) -> pd.Series:
-        """Mean over devices of the means over training sets."""
-        return self.per_device.mean()
+        The interval is Student's over the training sets; those of the mean are the same for all devices.
+        """
+        measures = ["spearman", "kendall"]
+        by_draw = self.table.groupby("resampling", sort=False)[measures].mean().reset_index()
+        rows = []
+        for device, of in [*self.table.groupby("device", sort=False), ("mean", by_draw)]:
+            low, high = mean_interval(of["spearman"].to_numpy())
+            values = {name: float(of[name].mean()) for name in measures}
+            rows.append({"device": str(device), **values, "low": low, "high": high})
+        return pd.DataFrame(rows)
 
 
 def evaluate_transfer(
@@ -158,7 +165,7 @@ def evaluate_transfer(
     Args:
         labels: (n, …) label table with a column per device.
         targets: columns that are new, one after the other. known: columns that are known; default: all `targets`. The
-            new device itself never is.
+            new device itself never is, whatever the batch size (`device_of`).
         train_size: architectures measured on the new device, drawn at random. resamplings: training sets.
         connected: (n,) False for architectures to leave out: cells without a path take no time.
 
@@ -180,17 +187,23 @@ def evaluate_transfer(
     }
     rows = []
     for target in targets:
-        devices = learn_devices(values[[name for name in known if name != target]].to_numpy(), train_size, seed)
+        others = [name for name in known if device_of(name) != device_of(target)]
+        devices = learn_devices(values[others].to_numpy(), train_size, seed)
         y = values[target].to_numpy()
         for resampling in range(resamplings):
             rng = np.random.default_rng([seed, resampling])
             measured = rng.choice(len(y), train_size, replace=False)
-            others = np.setdiff1d(np.arange(len(y)), measured)
-            predicted = devices.predict(measured, y[measured])[others]
-            spearman, kendall = (f(predicted, y[others]).statistic for f in (spearmanr, kendalltau))
+            rest = np.setdiff1d(np.arange(len(y)), measured)
+            predicted = devices.predict(measured, y[measured])[rest]
+            spearman, kendall = (float(f(predicted, y[rest]).statistic) for f in (spearmanr, kendalltau))
             rows.append({"device": target, "resampling": resampling, "spearman": spearman, "kendall": kendall})
     counted = {reason: count for reason, count in excluded.items() if count}
     return Transfer(pd.DataFrame(rows), len(values), train_size, counted)
+
+
+def device_of(column: str) -> str:
+    """The device of a latency column, without the batch size: `titan_rtx_256` → `titan_rtx`."""
+    return BATCH_SIZE.sub("", column)
 
 
 def devices_of(columns: dict[str, dict[str, str]]) -> list[str]:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from archrep.cli.main import app
 from archrep.errors import ArchrepError
 from archrep.probe import load_probe
+from tests.conftest import PROJECT
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +85,18 @@ def test_a_learning_curve_is_drawn_and_continued(tables, tmp_path):
 def test_contradictions_are_refused(tables, tmp_path):
     cases = {
         "says how to split": ("--protocol", "nasbench_macro-30", "--train-size", 20),
+        "--shots out": ("--protocol", "nasbench_macro-30", "--shots", 3),
         "give --test too": ("--shots", 3),
         "0 labels to test on and 60": ("--test", "deep"),
+        "--split without it": ("--test", "deep", "--split", "random"),
+        "draws its own training sets": ("--test", "deep", "--learning-curve"),
+        "one training set only": ("--test", "deep", "--resamplings", 3),
+        "60 labels are cross-validated": ("--resamplings", 3),
+        "leave --probe out": ("--protocol", "ppuda"),
+        "name ghn in --encoders": ("--embeddings", PROJECT / "checkpoints/ghn2-cifar10-small.embeddings.parquet"),
+        "'accuracy', higher is better": ("--direction", "lower"),
+        "Unknown direction": ("--direction", "up"),
+        "leave --encoders out": ("--known-devices", "all"),
         "Unknown split": ("--split", "odd"),
         "is not possible": ("--train-size", 55),
         "Unknown target 'latency'": ("--target", "latency"),
@@ -96,4 +107,78 @@ def test_contradictions_are_refused(tables, tmp_path):
     for message, options in cases.items():
         with pytest.raises(ArchrepError, match=message):
             probe(tables, tmp_path / "p", *options)
+    assert not (tmp_path / "p").exists()
+
+
+@pytest.mark.usefixtures("_no_figures")
+def test_commas_inside_of_an_encoder(tables, tmp_path):
+    """The last --encoders counts; `columns:clue,noise` is one encoder of two columns."""
+    report = probe(tables, tmp_path / "p", "--encoders", "columns:clue,noise,one-hot+columns:noise,clue,paths")
+    named = [score["encoder"] for score in report["scores"]]
+    assert named[:3] == ["columns:clue,noise", "one-hot+columns:noise,clue", "paths"]
+    assert [score["dimensions"] for score in report["scores"]][:2] == [2, 26]
+
+
+@pytest.mark.usefixtures("_no_figures")
+def test_a_direction_makes_any_column_a_target(tables, tmp_path):
+    """The same predictions; only what is best changes."""
+    options = ("--target", "clue", "--encoders", "columns:accuracy")
+    high = probe(tables, tmp_path / "high", *options, "--direction", "higher")
+    low = probe(tables, tmp_path / "low", *options, "--direction", "lower")
+    assert (high["target"]["higher_is_better"], low["target"]["higher_is_better"]) == (True, False)
+    assert high["scores"][0]["tau"] == low["scores"][0]["tau"] > 0.3
+    assert high["scores"][0]["regret_at_k"] != low["scores"][0]["regret_at_k"]
+
+
+@pytest.fixture(scope="module")
+def devices(tmp_path_factory):
+    """40 cells on six devices with a common factor; one cell is missing on one of them."""
+    rng = np.random.default_rng(0)
+    names = [f"nasbench_macro:{np.base_repr(11 * i, 3).zfill(8)}" for i in range(40)]
+    factor = rng.normal(size=40)
+    values = {f"gpu{i}": np.exp((i + 1) * factor / 3 + 0.05 * rng.normal(size=40)) for i in range(6)}
+    table = pd.DataFrame({"arch": names, **values, "kind": "cell"})
+    table.loc[4, "gpu2"] = np.nan
+    path = tmp_path_factory.mktemp("devices") / "latency.csv"
+    table.to_csv(path, index=False)
+    return path
+
+
+def on_devices(devices, out, *more):
+    result = CliRunner().invoke(app, [*map(str, ("probe", "--labels", devices, "--out", out, *more))])
+    if result.exception:
+        raise result.exception
+    return result.stdout
+
+
+def test_latency_on_new_devices(devices, tmp_path):
+    gpus = ("--known-devices", ",".join(f"gpu{i}" for i in range(6)))
+    printed = on_devices(devices, tmp_path / "all", *gpus, "--target", "all", "--resamplings", 4)
+    report = json.loads((tmp_path / "all" / "report.json").read_text())
+    assert [row["device"] for row in report["devices"]] == [f"gpu{i}" for i in range(6)]
+    assert report["mean"]["spearman"] > 0.9
+    assert report["mean"]["low"] < report["mean"]["spearman"] < report["mean"]["high"]
+    assert (report["n"], report["train_size"]) == (39, 10)
+    assert report["excluded"] == {"architectures without a label on every device": 1}
+    assert "mean" in printed
+    assert "0.9" in printed
+    assert len(pd.read_csv(tmp_path / "all" / "predictions.csv")) == 24
+    assert "| gpu3 |" in (tmp_path / "all" / "report.md").read_text()
+    assert (tmp_path / "all" / "devices.png").stat().st_size > 1000
+    one = json.loads(on_devices(devices, tmp_path / "one", *gpus, "--target", "gpu0", "--train-size", 5, "--json"))
+    assert [row["device"] for row in one["devices"]] == ["gpu0"]
+    assert (one["train_size"], one["resamplings"]) == (5, 20)
+
+
+def test_devices_that_cannot_be(devices, tmp_path):
+    cases = {
+        "no column is a latency": ("--known-devices", "all", "--target", "gpu0"),
+        "Unknown target 'gpu9'": ("--known-devices", "gpu1,gpu2,gpu9", "--target", "gpu0"),
+        "column 'kind' is not numeric": ("--known-devices", "gpu1,gpu2,gpu3", "--target", "kind"),
+        "at least 3 known devices": ("--known-devices", "gpu0,gpu1", "--target", "gpu0"),
+        "more than 60 architectures": ("--known-devices", "gpu1,gpu2,gpu3", "--target", "gpu0", "--train-size", 60),
+    }
+    for message, options in cases.items():
+        with pytest.raises(ArchrepError, match=message):
+            on_devices(devices, tmp_path / "p", *options)
     assert not (tmp_path / "p").exists()

@@ -1,0 +1,68 @@
+"""What `archrep probe` writes and prints."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from archrep.probe.report import Report
+
+FIGURES = ("scatter", "residuals", "calibration", "curve", "devices")
+FILES = (
+    *("report.json", "report.md", "predictions.csv", "probe.skops", "probe.json", "curve.json"),
+    *(name + suffix for name in FIGURES for suffix in (".png", ".svg", ".csv")),
+)
+
+
+def write_report(
+    out: Path, force: bool, report: "Report", curve: "pd.DataFrame | None", origin: dict, json: bool
+) -> None:
+    """Writes the folder of a report, all or nothing, and prints the table or, with `json`, everything."""
+    from archrep.files import atomic_folder, to_json
+    from archrep.plot.probe import draw_calibration, draw_curve, draw_residuals, draw_scatter
+    from archrep.plot.style import save_figure
+    from archrep.probe.curves import summarize_curve
+    from archrep.probe.render import HEAD, as_json, as_markdown, cells, notes, title
+    from archrep.probe.saved import save_probe
+
+    summary = as_json(report) | {"provenance": origin}
+    with atomic_folder(out, force, FILES) as folder:
+        report.table.to_csv(folder / "predictions.csv", index=False)
+        for name, draw in (("scatter", draw_scatter), ("residuals", draw_residuals), ("calibration", draw_calibration)):
+            save_figure(*draw(report), folder / name)
+        if curve is not None:
+            points = summarize_curve(curve)
+            summary["learning_curve"] = points.to_dict("records")
+            name = f"Learning curve of {report.target.name} · n = {report.facts['n']:,}"
+            save_figure(*draw_curve(points, name), folder / "curve")
+            (folder / "curve.json").write_text(to_json(curve.to_dict("records")))
+        (folder / "report.json").write_text(to_json(summary))
+        (folder / "report.md").write_text(as_markdown(report, origin["command"]))
+        if report.probe:
+            report.probe.facts["provenance"] = origin
+            save_probe(report.probe, folder)
+    if json:
+        print(to_json(summary))
+        return
+    print_report(title(report), HEAD, [cells(s, report.reference) for s in report.scores], notes(report))
+    print(f"Report, figures and fitted probe: {out}")
+
+
+def print_report(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> None:
+    """A table, whose first column stands at the left, and notes below."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for i, name in enumerate(head):
+        table.add_column(name, justify="right" if i else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    for line in notes:
+        print(line)
