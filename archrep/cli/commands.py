@@ -12,10 +12,13 @@ from archrep.cli.labels import labels
 from archrep.cli.list import list_spaces
 from archrep.cli.map import map_embeddings
 from archrep.cli.measure import measure
+from archrep.cli.neighbors import neighbors
 from archrep.cli.predict import convert, predict
 from archrep.cli.predict_target import predict_target
 from archrep.cli.probe import probe
+from archrep.cli.rank import rank
 from archrep.cli.sample import info, sample
+from archrep.cli.search import search
 from archrep.cli.train import train
 
 ALL: dict[str, Callable[..., None]] = {
@@ -26,6 +29,9 @@ ALL: dict[str, Callable[..., None]] = {
     "embed": embed,
     "probe": probe,
     "predict-target": predict_target,
+    "rank": rank,
+    "search": search,
+    "neighbors": neighbors,
     "map": map_embeddings,
     "predict": predict,
     "evaluate": evaluate,
