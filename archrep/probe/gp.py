@@ -8,7 +8,7 @@ kernel on architectures: a replaced operation changes the accuracy abruptly.
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, lapack
+from scipy.linalg import cho_solve, lapack
 from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -67,16 +67,21 @@ def fit_gp(x: np.ndarray, t: np.ndarray, kernel: Kernel) -> GaussianProcessRegre
     return GaussianProcessRegressor(kernel, optimizer=None, alpha=1e-8).fit(x, t)
 
 
-def gp_out_of_fold(x: np.ndarray, t: np.ndarray, kernel: Kernel, folds: Sequence[np.ndarray]) -> np.ndarray:
-    """(n,): what the process with a fixed kernel predicts for every fold from the other ones.
+def gp_out_of_fold(process: GaussianProcessRegressor, t: np.ndarray, folds: Sequence[np.ndarray]) -> np.ndarray:
+    """(n,): what the process with a fixed kernel would predict for every fold from the other ones.
 
     With K the kernel matrix and F a fold, the residual is ([K⁻¹]_FF)⁻¹ [K⁻¹ t]_F (Rasmussen & Williams 2006, eq. 5.12,
-    for blocks), so one factorisation serves all folds.
+    for blocks), so the factorisation that the process has serves all folds.
+
+    Args:
+        process: fitted on the targets t (n,).
     """
-    factor = cho_factor(kernel(x) + 1e-8 * np.eye(len(x)))
-    inverse = cho_solve(factor, np.eye(len(x)))
-    solved = inverse @ t
+    lower, failed = lapack.dpotri(process.L_, lower=1)
+    if failed:
+        raise np.linalg.LinAlgError("The kernel matrix is singular.")
+    inverse = np.tril(lower) + np.tril(lower, -1).T
     predicted = np.empty(len(t))
     for fold in folds:
-        predicted[fold] = t[fold] - np.linalg.solve(inverse[np.ix_(fold, fold)], solved[fold])
+        residual = np.linalg.solve(inverse[np.ix_(fold, fold)], process.alpha_.ravel()[fold])
+        predicted[fold] = t[fold] - residual
     return predicted

@@ -49,19 +49,24 @@ Fit = Callable[[np.ndarray, np.ndarray, Sequence[np.ndarray], int], Fitted]  # (
 def fit_ridge(x: np.ndarray, t: np.ndarray, folds: Sequence[np.ndarray], seed: int) -> Fitted:
     """Ridge regression; α by the squared error over the folds, which a singular value decomposition gives at once.
 
-    With H the hat matrix and F a fold, the fold's residual is (I - H_FF)⁻¹ (t - H t)_F.
+    With H the hat matrix and F a fold, the fold's residual is (I - H_FF)⁻¹ (t - H t)_F. H is R Rᵀ with a column for
+    every singular value and one for the intercept, so that (I - R Rᵀ)⁻¹ = I + R (I - Rᵀ R)⁻¹ Rᵀ (Woodbury) needs no
+    matrix of the fold's size.
     """
     z = StandardScaler().fit_transform(x)
     u, s, _ = np.linalg.svd(z, full_matrices=False)  # (n, r), (r,)
     centred = t - t.mean()
+    u = np.concatenate([u, np.full((len(t), 1), len(t) ** -0.5)], axis=1)
+    crossed = [u[f].T @ u[f] for f in folds]  # (r + 1, r + 1) each
     best: tuple[float, float, np.ndarray] | None = None
     for alpha in ALPHAS:
-        shrink = s**2 / (s**2 + alpha)
+        shrink = np.append(s**2 / (s**2 + alpha), 1.0)
         residual = centred - u @ (shrink * (u.T @ centred))
+        root = np.sqrt(shrink)
         out = np.empty(len(t))
-        for f in folds:
-            hat = (u[f] * shrink) @ u[f].T + 1 / len(t)
-            out[f] = np.linalg.solve(np.eye(len(f)) - hat, residual[f])
+        for f, inner in zip(folds, crossed, strict=True):
+            left = np.eye(len(root)) - root[:, None] * inner * root
+            out[f] = residual[f] + u[f] @ (root * np.linalg.solve(left, root * (u[f].T @ residual[f])))
         error = float((out**2).mean())
         if best is None or error < best[0]:
             best = (error, float(alpha), out)
@@ -75,17 +80,20 @@ def fit_gp_probe(x: np.ndarray, t: np.ndarray, folds: Sequence[np.ndarray], seed
 
     Of more than `LARGEST` architectures it learns from so many, drawn at random; the others are predicted from them.
     """
-    order = np.random.default_rng(seed).permutation(len(t))[: LARGEST["gp"]]
-    used = np.sort(order)
+    used = np.sort(np.random.default_rng(seed).permutation(len(t))[: LARGEST["gp"]])
+    rest = np.setdiff1d(np.arange(len(t)), used)
     place = np.full(len(t), -1)
     place[used] = np.arange(len(used))
     inside = [kept for fold in folds if len(kept := place[fold][place[fold] >= 0])]
     scale = StandardScaler().fit(x[used])
     z = scale.transform(x[used])
     kernel = tune(z, t[used], seed)
-    model = make_pipeline(scale, fit_gp(z, t[used], kernel))
-    out = model.predict(x) if len(used) < len(t) else np.empty(len(t))
-    out[used] = gp_out_of_fold(z, t[used], kernel, inside)
+    process = fit_gp(z, t[used], kernel)
+    model = make_pipeline(scale, process)
+    out = np.empty(len(t))
+    out[used] = gp_out_of_fold(process, t[used], inside)
+    if len(rest):
+        out[rest] = model.predict(x[rest])
     return Fitted(model, out, {"kernel": str(kernel)})
 
 

@@ -77,7 +77,8 @@ def notes(report: Report) -> list[str]:
     if report.control:
         c = report.control
         lines.append(
-            f"Control task, labels permuted between groups: τ = {c['tau']:+.3f} [{c['low']:+.3f}, {c['high']:+.3f}]; "
+            f"Control task, labels permuted between groups: τ = {c['tau']:+.3f} [{c['low']:+.3f}, {c['high']:+.3f}] on "
+            f"test architectures without a twin in training, {c['with_twins']:+.3f} on all; "
             f"selectivity {c['selectivity']:.3f}."
         )
     if report.ceiling:

@@ -13,7 +13,7 @@ from archrep.data.targets import Target
 from archrep.probe import evaluation
 from archrep.probe.comparison import Difference, compare, mean_interval, paired_bootstrap, paired_t
 from archrep.probe.evaluation import SELECTED, Tested, Work, run_scheme, taus
-from archrep.probe.pairs import bootstrap_weights, interval
+from archrep.probe.pairs import bootstrap_weights, interval, weighted_tau_b
 from archrep.probe.reference import Ceiling, early_epochs, noise_ceiling, worth
 from archrep.probe.saved import FittedProbe, fit_final
 from archrep.probe.splits import Scheme, Split, grouped, permuted_by_group
@@ -140,7 +140,7 @@ def run_probe(
         scores,
         pd.concat([table, pd.DataFrame(predictions)], axis=1),
         increments,
-        _control(work, scheme, permuted, reference, all_taus[reference][0], workers, step) if permuted else None,
+        _control(work, scheme, permuted, reference, all_taus[reference][0], step) if permuted else None,
         ceiling,
         early,
         evaluation.calibration(task.y, tested[reference]),
@@ -241,17 +241,27 @@ def _control(
     permuted: list[tuple[int, list[Split]]],
     reference: str,
     tau: float,
-    workers: int,
     step: Callable[[], None],
 ) -> dict[str, float]:
-    """τ on permuted labels: mean, and the interval in which one such τ lies in 95 % of permutations."""
-    found = []
+    """τ on permuted labels: the mean over permutations, and the interval in which one such τ lies in 95 % of them.
+
+    It is that of test architectures without a twin in training, about which permuted labels say nothing. On all test
+    architectures, `with_twins`, a probe that remembers does better; selectivity is what τ is above that.
+    """
+    found, with_twins = [], []
+    encodings = {reference: work.encodings[reference]}
     for number, splits in permuted:
         y = permuted_by_group(work.y, work.groups, work.seed + number)
-        one = replace(work, encodings={reference: work.encodings[reference]}, y=y)
-        tested = run_scheme(one, replace(scheme, splits=splits, resampled=False))[reference]
-        found.append(float(taus(y, tested, replace(scheme, resampled=False), np.empty((0, len(y))))[0]))
+        tested = run_scheme(replace(work, encodings=encodings, y=y), replace(scheme, splits=splits))[reference]
+        alone = [~np.isin(work.groups[s.test], work.groups[s.train]) for s in splits]
+        kept = [(t.index[a], t.predicted[a]) for t, a in zip(tested, alone, strict=True) if a.sum() > 1]
+        found.append(weighted_tau_b(y, kept)[0] if kept else np.nan)
+        with_twins.append(weighted_tau_b(y, [(t.index, t.predicted) for t in tested])[0])
         step()
     mean, p = float(np.mean(found)), len(found)
     half = float(stats.t.ppf(0.975, p - 1) * np.std(found, ddof=1) * np.sqrt(1 + 1 / p))
-    return {"tau": mean, "low": mean - half, "high": mean + half, "permutations": p, "selectivity": float(tau) - mean}
+    remembered = float(np.mean(with_twins))
+    return {"tau": mean, "low": mean - half, "high": mean + half, "permutations": p} | {
+        "with_twins": remembered,
+        "selectivity": float(tau) - remembered,
+    }

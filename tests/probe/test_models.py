@@ -51,7 +51,7 @@ def test_ridge_out_of_fold_is_refitting(planted):
 def test_gp_out_of_fold_is_refitting(planted):
     x, t = planted
     kernel, folds = tune(x, t, seed=0), inner_folds(np.arange(160), 0)
-    predicted = gp_out_of_fold(x, t, kernel, folds)
+    predicted = gp_out_of_fold(fit_gp(x, t, kernel), t, folds)
     for fold in folds:
         train = np.setdiff1d(np.arange(160), fold)
         assert predicted[fold] == pytest.approx(fit_gp(x[train], t[train], kernel).predict(x[fold]), abs=1e-4)
