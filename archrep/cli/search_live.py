@@ -54,15 +54,15 @@ def live(
             bar.update()
             bar.set_postfix(arch=row["arch"], accuracy=row.get(REPORT, "failed"))
 
-        measured = Measured(selected, protocol, images, labels, seed, show)
+        measured = Measured(selected, protocol, images, labels, seed, force, show)
         table, trajectories = search_live(candidates, measured, specs, runs, budget, seed)
     for row in measured.rows.values():
         if "error" in row:
             print(f"failed: {row['arch']}: {row['error']}", file=sys.stderr)
-    best = {}
+    best: dict[str, dict | None] = {}
     for spec in specs:
-        found = table[(table["strategy"] == spec) & table[SELECT].notna()]
-        top = found.loc[found[SELECT].idxmax()] if len(found) else None
+        trained = table[(table["strategy"] == spec) & table[SELECT].notna()]
+        top = trained.loc[trained[SELECT].idxmax()] if len(trained) else None
         best[spec] = None if top is None else {"arch": top["arch"], SELECT: top[SELECT], REPORT: top[REPORT]}
     facts = {
         "space": space,
@@ -83,10 +83,10 @@ def live(
     if json:
         print(to_json(facts))
         return
-    for spec, row in best.items():
-        told = "nothing could be trained" if row is None else (
-            f"{row['arch']}, {SELECT} {row[SELECT]:.2f} %, {REPORT} {row[REPORT]:.2f} %"
-        )  # fmt: skip
+    for spec, found in best.items():
+        told = "nothing could be trained"
+        if found is not None:
+            told = f"{found['arch']}, {SELECT} {found[SELECT]:.2f} %, {REPORT} {found[REPORT]:.2f} %"
         print(f"{spec}: best of {budget} queries: {told}")
     print(f"Trained {len(measured.rows)} architectures; queries: {out}, labels: {labels}")
 

@@ -34,16 +34,20 @@ class Posterior:
         z = (x - x.mean(axis=0))[:, spread > TINY] / spread[spread > TINY]
         self.x = np.ascontiguousarray(z)  # (m, d')
         self.squares = (self.x**2).sum(axis=1)
-        self.observed: list[int] = []
         self.amplitude, self.length, self.noise = 1.0, 1.0, 0.1
+        self.observed: list[int] = []
+        self.rows = np.empty((0, len(self.x)))  # V; the first q of them are used
+        self.factor = np.empty((0, 0))  # L
+        self.variance = np.full(len(self.x), self.amplitude)
         self.features: np.ndarray | None = None  # (m, FEATURES) of samples of the prior
-        self._clear(0)
 
     def refit(self, t: np.ndarray, seed: int) -> None:
         """Tunes the kernel on the observations' transformed values (q,) and factorises anew."""
         self.amplitude, self.length, self.noise = np.exp(tune(self.x[self.observed], t, seed).theta)
-        again = self.observed
-        self._clear(2 * len(again))
+        again, capacity = self.observed, 2 * len(self.observed)
+        self.observed, self.features = [], None
+        self.rows, self.factor = np.empty((capacity, len(self.x))), np.zeros((capacity, capacity))
+        self.variance = np.full(len(self.x), self.amplitude)
         for candidate in again:
             self.observe(candidate)
 
@@ -54,7 +58,7 @@ class Posterior:
             self.rows = np.concatenate([self.rows, np.empty((max(32, q), len(self.x)))])
             self.factor = np.pad(self.factor, (0, len(self.rows) - q))
         before = self.rows[:q, candidate].copy()
-        pivot = np.sqrt(max(self.amplitude + self.noise - before @ before, TINY))
+        pivot = np.sqrt(np.maximum(self.amplitude + self.noise - before @ before, TINY))
         self.rows[q] = (self.kernel(candidate) - before @ self.rows[:q]) / pivot
         self.factor[q, :q], self.factor[q, q] = before, pivot
         self.variance -= self.rows[q] ** 2
@@ -89,13 +93,6 @@ class Posterior:
         prior = self.features @ rng.normal(0, np.sqrt(self.amplitude), FEATURES).astype(np.float32)
         noisy = prior[self.observed] + rng.normal(0, np.sqrt(self.noise), len(t))
         return prior + self.mean(t - noisy)
-
-    def _clear(self, capacity: int) -> None:
-        self.rows = np.empty((capacity, len(self.x)))
-        self.factor = np.zeros((capacity, capacity))
-        self.variance = np.full(len(self.x), self.amplitude)
-        self.observed = []
-        self.features = None
 
 
 Acquisition = Callable[[Posterior, np.ndarray, np.random.Generator], np.ndarray]  # (posterior, t, rng) → (m,)

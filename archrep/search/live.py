@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 
 from archrep.data.images import ImageSet
-from archrep.data.labels import read_labels
-from archrep.errors import ArchrepError, lookup
-from archrep.measure import PROTOCOLS, measure_all
+from archrep.errors import lookup
+from archrep.measure import PROTOCOLS, HereCrew, Run, measure_all
 from archrep.search.simulate import Trajectory, search
 from archrep.search.state import Candidates
 from archrep.space import Architecture
@@ -27,7 +26,7 @@ class Measured:
 
     Attributes:
         out: label table; its journal beside it holds what is measured, also for the next call.
-        progress: gets every row, trained or read.
+        force: replaces labels of other work. progress: gets every row, trained or read.
         rows: position in the pool → its labels; a failed one has `error` instead.
     """
 
@@ -36,6 +35,7 @@ class Measured:
     images: ImageSet
     out: Path
     seed: int
+    force: bool = False
     progress: Callable[[dict], None] = lambda row: None
     rows: dict[int, dict] = field(default_factory=dict)
 
@@ -50,26 +50,17 @@ class Measured:
         return float(self.rows[position].get(SELECT, np.nan))
 
     def _measure(self, architecture: Architecture) -> dict:
-        """Its row of the label table, or the reason why there is none."""
-        name = architecture.id
-        try:
-            failed = measure_all([architecture], PROTOCOLS[self.protocol], self.images, self.out, self.seed)
-        except ArchrepError as error:
-            if "could be measured" not in str(error):
-                raise
-            return {"arch": name, "error": self._reason(name)}
-        if failed:
-            return {"arch": name, "error": str(failed[0]["error"])}
-        labels = read_labels(self.out).table.loc[name]
-        return {"arch": name, SELECT: float(labels[SELECT]), REPORT: float(labels[REPORT])}
+        """Its row of the label table; with `error` if it could not be trained.
 
-    def _reason(self, name: str) -> str:
-        """Why the first of all failed: there is a journal, but no table yet."""
-        import json
-
-        lines = self.out.with_suffix(".jsonl").read_text().splitlines()[1:]
-        reasons = [row["error"] for row in map(json.loads, lines) if row.get("arch") == name and "error" in row]
-        return reasons[-1] if reasons else "it could not be measured"
+        Raises:
+            KeyboardInterrupt: if that is what ended the training.
+        """
+        run = Run(architecture.id, self.seed)
+        found = measure_all([run], PROTOCOLS[self.protocol], self.images, self.out, HereCrew, force=self.force)
+        if not found.measured and not found.failures:
+            raise KeyboardInterrupt
+        row = (found.measured or found.failures)[0]
+        return {key: row[key] for key in ("arch", SELECT, REPORT, "error") if key in row}
 
 
 def search_live(

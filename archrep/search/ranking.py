@@ -120,12 +120,10 @@ def fit_targets(
     kinds = {space.removesuffix("-cell") if space in CELL_SPACES else "" for space in spaces}
     mixed = len(kinds) > 1
     cells = "" if mixed else kinds.pop()
-    default = MIXED_ENCODERS if mixed else CELL_ENCODERS if cells else ENCODERS
+    default: tuple[str, ...] = MIXED_ENCODERS if mixed else CELL_ENCODERS if cells else ENCODERS
     if embeddings is not None and not specs:
         default = (EMBEDDED,)
-    kept, notes = labels, []
-    if not mixed:
-        kept, notes = _comparable(labels, cells)
+    kept, notes = (labels, list[str]()) if mixed else _comparable(labels, cells)
     probes: dict[str, FittedProbe | None] = {}
     for name in names:
         if name in COUNTED and name not in labels.table:
