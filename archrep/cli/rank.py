@@ -277,13 +277,11 @@ def _save_front(ranking: "Ranking", prefix: Path, force: bool) -> list[Path]:
 
     from archrep.plot.search import draw_front
     from archrep.plot.style import save_figure
+    from archrep.search.ranking import column_names
 
-    columns = {
-        f"{t.name}{suffix}": ranking.values[t.name][:, i]
-        for t in ranking.targets
-        for i, suffix in enumerate(("", "_low", "_high"))
-    }
-    cloud = pd.DataFrame({"arch": ranking.names, **columns})
+    cloud = pd.DataFrame({"arch": ranking.names})
+    for target in ranking.targets:
+        cloud[list(column_names(target))] = ranking.values[target.name]
     first = ranking.targets[0]
     front = cloud[ranking.front()].sort_values([first.name, "arch"], ascending=[not first.higher_is_better, True])
     names = " and ".join(t.name.replace("_", " ") for t in ranking.targets)

@@ -44,30 +44,33 @@ class Posterior:
     def refit(self, t: np.ndarray, seed: int) -> None:
         """Tunes the kernel on the observations' transformed values (q,) and factorises anew."""
         self.amplitude, self.length, self.noise = np.exp(tune(self.x[self.observed], t, seed).theta)
-        again, capacity = self.observed, 2 * len(self.observed)
-        self.observed, self.features = [], None
-        self.rows, self.factor = np.empty((capacity, len(self.x))), np.zeros((capacity, capacity))
-        self.variance = np.full(len(self.x), self.amplitude)
-        for candidate in again:
-            self.observe(candidate)
+        cross = self.kernel(self.observed)  # (q, m)
+        q = len(cross)
+        factor = np.linalg.cholesky(cross[:, self.observed] + self.noise * np.eye(q))
+        solved = solve_triangular(factor, cross, lower=True)
+        self.variance = self.amplitude - (solved**2).sum(axis=0)
+        self.rows, self.factor = np.empty((q + REFIT, len(self.x))), np.zeros((q + REFIT, q + REFIT))
+        self.rows[:q], self.factor[:q, :q] = solved, factor
+        self.features = None
 
     def observe(self, candidate: int) -> None:
         """Adds an observation: O(q m)."""
         q = len(self.observed)
         if q == len(self.rows):
-            self.rows = np.concatenate([self.rows, np.empty((max(32, q), len(self.x)))])
-            self.factor = np.pad(self.factor, (0, len(self.rows) - q))
+            self.rows = np.concatenate([self.rows, np.empty((REFIT, len(self.x)))])
+            self.factor = np.pad(self.factor, (0, REFIT))
         before = self.rows[:q, candidate].copy()
         pivot = np.sqrt(np.maximum(self.amplitude + self.noise - before @ before, TINY))
-        self.rows[q] = (self.kernel(candidate) - before @ self.rows[:q]) / pivot
+        self.rows[q] = (self.kernel([candidate])[0] - before @ self.rows[:q]) / pivot
         self.factor[q, :q], self.factor[q, q] = before, pivot
         self.variance -= self.rows[q] ** 2
         self.observed.append(candidate)
 
-    def kernel(self, candidate: int) -> np.ndarray:
-        """(m,) covariance of one candidate with all."""
-        squared = self.squares + self.squares[candidate] - 2 * self.x @ self.x[candidate]
-        r = ROOT3 * np.sqrt(np.maximum(squared, 0)) / self.length
+    def kernel(self, candidates: list[int]) -> np.ndarray:
+        """(c, m) covariance of some candidates with all."""
+        r = self.squares[candidates, None] + self.squares - 2 * self.x[candidates] @ self.x.T
+        r = np.sqrt(np.maximum(r, 0, out=r), out=r)
+        r *= ROOT3 / self.length
         return self.amplitude * (1 + r) * np.exp(-r)
 
     def mean(self, t: np.ndarray) -> np.ndarray:

@@ -59,9 +59,8 @@ class Ranking:
         order = chosen[np.lexsort((self.names[chosen].astype(str), rank[chosen]))][:top]
         columns = {"arch": self.names[order], "rank": rank[order]}
         for target in self.targets:
-            prefix = "" if target is first else f"{target.name}_"
-            for name, column in zip(("predicted", "low", "high"), self.values[target.name][order].T, strict=True):
-                columns[f"{prefix}{name}"] = column
+            names = ("predicted", "low", "high") if target is first else column_names(target)
+            columns |= dict(zip(names, self.values[target.name][order].T, strict=True))
         if len(self.targets) > 1:
             columns["pareto"] = self.front()[order]
         return pd.DataFrame(columns)
@@ -69,6 +68,11 @@ class Ranking:
     def front(self) -> np.ndarray:
         """(n,) bool: no other architecture is predicted to be at least as good in all targets and better in one."""
         return pareto(np.stack([_goodness(t, self.values[t.name][:, 0]) for t in self.targets], axis=1))
+
+
+def column_names(target: Target) -> tuple[str, str, str]:
+    """Of the prediction and the ends of its interval, in tables with several targets."""
+    return target.name, f"{target.name}_low", f"{target.name}_high"
 
 
 def _goodness(target: Target, predicted: np.ndarray) -> np.ndarray:
