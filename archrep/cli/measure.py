@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -82,7 +82,7 @@ def measure(
     images = load_images(data)
     began = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's warning is an interrupt
-    with _progress(len(runs)) as show:
+    with _progress(len(runs)) as show, redirect_stdout(sys.stderr):  # Ray tells there of workers that die
         outcome = measure_all(
             *(runs, chosen, images, out, make_crew),
             limits=Limits(run_seconds, seconds),

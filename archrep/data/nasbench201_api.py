@@ -7,6 +7,7 @@ the last one is 11 or 199. On `cifar10-valid` networks were trained on half of t
 """
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -65,7 +66,8 @@ def _load(path: Path) -> Any:
     plain: list[Any] = [np.dtype, *kinds, *(type(np.dtype(kind)) for kind in kinds)]
     plain += [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
     try:
-        with torch.serialization.safe_globals(plain):
+        with torch.serialization.safe_globals(plain), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of other pickle protocols than torch's, which it then refuses
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ArchrepError(

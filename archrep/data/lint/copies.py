@@ -70,7 +70,7 @@ def copies_of_test(checked: Checked) -> Iterator[Finding]:
         return
     for column in checked.accuracies:
         partner = _partner(column)
-        if partner in checked.table and not checked.is_copy(column, partner):
+        if partner != column and partner in checked.table and not checked.is_copy(column, partner):
             yield from _repeated_partner(checked, column, partner)
     for column in checked.accuracies:
         yield from _repeated_rows(checked, column)
