@@ -43,7 +43,9 @@ def probe(
     ] = ENCODERS,
     probe: Annotated[
         str,
-        typer.Option(help="auto chooses inside the training data; or ensemble, ridge, svr, gp, boosting, forest, knn."),
+        typer.Option(
+            help="auto chooses in the training data; or ensemble, ridge, svr, svr-wide, gp, boosting, forest, knn."
+        ),
     ] = "auto",
     split: Annotated[
         str,

@@ -10,6 +10,7 @@ from archrep.probe.splits import Scheme, given, subsets
 from archrep.probe.task import Task, class_sample
 
 RESAMPLINGS = 20
+FEWEST = 20  # architectures of each side
 PATTERN = re.compile(r"(nasbench201|nasbench101|nasbench_macro)(-class)?-(\d+)")
 NAMES = (
     "ppuda, nasbench201-N, nasbench101-N, nasbench_macro-N (N random training architectures, such as nasbench201-100), "
@@ -35,7 +36,7 @@ class Protocol:
             ArchrepError: if the task has not the architectures that the protocol needs.
         """
         if self.name == "ppuda":
-            return task, _ppuda(task)
+            return _ppuda(task)
         spaces = np.array([a.space for a in task.architectures])
         if not (spaces == self.space).all():
             raise ArchrepError(
@@ -57,19 +58,22 @@ def protocol(name: str) -> Protocol:
         ArchrepError: if there is no such protocol.
     """
     if name == "ppuda":
-        return Protocol(name, "svr", transform="standard")
+        return Protocol(name, "svr-wide", transform="standard")
     match = PATTERN.fullmatch(name)
     if match is None:
         raise ArchrepError(f"Unknown protocol {name!r}. Available: {NAMES}.")
     return Protocol(name, None, int(match[3]), match[1], bool(match[2]))
 
 
-def _ppuda(task: Task) -> Scheme:
+def _ppuda(task: Task) -> tuple[Task, Scheme]:
     splits = np.array([a.split for a in task.architectures])
-    train, test = np.flatnonzero(splits == "val"), np.flatnonzero(splits == "test")
-    if len(train) < 20 or len(test) < 20:
+    val, test = int((splits == "val").sum()), int((splits == "test").sum())
+    if val < FEWEST or test < FEWEST:
         raise ArchrepError(
-            f"The protocol ppuda trains on labels of the split val and tests on those of test; there are {len(train)} "
-            f"and {len(test)}, and 20 of each are needed. Measure more: archrep measure --archs deepnets-small:val."
+            f"The protocol ppuda trains on labels of the split val and tests on those of test; there are {val} "
+            f"and {test}, and {FEWEST} of each are needed. Measure more: archrep measure --archs deepnets-small:val."
         )
-    return given(train, test, "ppuda: trained on val, tested on test")
+    kept = np.flatnonzero(np.isin(splits, ["val", "test"]))
+    task = task.take(kept, "architectures outside of the splits val and test")
+    train, tested = np.flatnonzero(splits[kept] == "val"), np.flatnonzero(splits[kept] == "test")
+    return task, given(train, tested, "ppuda: trained on val, tested on test")

@@ -4,6 +4,7 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from archrep.probe.evaluation import Work
 from archrep.probe.select import mean_of, select
 from archrep.probe.transform import TRANSFORMS, Transform
 
-MODELS, FACTS = "probe.skops", "probe.json"
+MODELS, FACTS, FORMAT = "probe.skops", "probe.json", 2
 # scikit-learn's own types that skops does not know: kernels, and the nodes of trees.
 TRUSTED = (
     *(
@@ -97,7 +98,7 @@ def save_probe(probe: FittedProbe, folder: Path) -> None:
     import skops.io
 
     facts = {
-        "format": 1,
+        "format": FORMAT,
         "kind": "probe",
         "target": asdict(probe.target),
         "members": [list(m) for m in probe.members],
@@ -106,17 +107,25 @@ def save_probe(probe: FittedProbe, folder: Path) -> None:
         "groups": probe.groups.tolist(),
         "facts": probe.facts,
     }
-    (folder / FACTS).write_text(json.dumps(facts, indent=1, ensure_ascii=False))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # skops reads deprecated attributes while it looks around
         skops.io.dump(list(probe.models), folder / MODELS)
+    facts["digest"] = _digest(facts, folder / MODELS)
+    (folder / FACTS).write_text(json.dumps(facts, indent=1, ensure_ascii=False))
+
+
+def _digest(facts: dict, models: Path) -> str:
+    """Of everything that a saved probe says, so that no part of it is changed or exchanged unnoticed."""
+    plain = json.dumps(json.loads(json.dumps(facts)), sort_keys=True)
+    return sha256(plain.encode() + models.read_bytes()).hexdigest()
 
 
 def load_probe(folder: Path) -> FittedProbe:
     """Reads a probe that `archrep probe` wrote.
 
     Raises:
-        ArchrepError: if the folder holds none, it is damaged, or it holds types that are not scikit-learn's.
+        ArchrepError: if the folder holds none, it is damaged or was changed since, or it holds types that are not
+            scikit-learn's.
     """
     import skops.io
 
@@ -126,6 +135,11 @@ def load_probe(folder: Path) -> FittedProbe:
             raise ArchrepError(f"{folder}: no {name}; name a folder that `archrep probe --out` wrote.")
     try:
         facts = json.loads((folder / FACTS).read_text())
+        if facts.pop("digest", None) != _digest(facts, folder / MODELS) or facts["format"] != FORMAT:
+            raise ArchrepError(
+                f"{folder}: {FACTS} and {MODELS} are not as one `archrep probe` of this version wrote them; fit the "
+                "probe again."
+            )
         foreign = sorted(set(skops.io.get_untrusted_types(file=folder / MODELS)) - set(TRUSTED))
         if foreign:
             raise ArchrepError(f"{folder / MODELS}: holds {foreign[0]}, which no probe of archrep has; not loaded.")

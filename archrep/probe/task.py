@@ -42,13 +42,14 @@ class Task:
 
     def take(self, chosen: np.ndarray, reason: str) -> "Task":
         """The task of the architectures at some positions; the others are excluded for a reason."""
+        left_out = {reason: len(self.y) - len(chosen)} if len(chosen) < len(self.y) else {}
         return replace(
             self,
             architectures=[self.architectures[i] for i in chosen],
             y=self.y[chosen],
             groups=self.groups[chosen],
             encodings={spec: x[chosen] for spec, x in self.encodings.items()},
-            excluded=self.excluded | {reason: len(self.y) - len(chosen)},
+            excluded=self.excluded | left_out,
         )
 
 
@@ -85,9 +86,11 @@ def make_task(
     chosen = _architectures(names, labels, graphs, excluded)
     names = [a.id for a in chosen]
     y = table.loc[names, target_name].to_numpy(dtype=float)
+    counted = {reason: count for reason, count in excluded.items() if count}
     if len(y) == 0 or np.ptp(y) == 0:
+        left_out = "; ".join(f"{count:,} {reason}" for reason, count in counted.items()) or "nothing was left out"
         raise ArchrepError(
-            f"{labels.path}: target {target_name!r} is {'missing' if len(y) == 0 else 'constant'}; "
+            f"{labels.path}: target {target_name!r} is {'constant' if len(y) else 'missing'} ({left_out}); "
             "there is nothing to rank."
         )
     groups, grouped_by = _groups(chosen, labels, group_by)
@@ -99,7 +102,6 @@ def make_task(
         )
         for spec in dict.fromkeys(specs)
     }
-    counted = {reason: count for reason, count in excluded.items() if count}
     return Task(target, chosen, y, groups, encodings, counted, grouped_by, labels)
 
 

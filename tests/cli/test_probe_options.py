@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from archrep.cli.main import app
 from archrep.errors import ArchrepError
 from archrep.probe import load_probe
+from archrep.space import architectures
 from tests.conftest import PROJECT
 
 
@@ -182,3 +183,26 @@ def test_devices_that_cannot_be(devices, tmp_path):
         with pytest.raises(ArchrepError, match=message):
             on_devices(devices, tmp_path / "p", *options)
     assert not (tmp_path / "p").exists()
+
+
+@pytest.mark.usefixtures("_no_figures")
+def test_the_protocol_of_the_paper(tmp_path):
+    """Support vector regression learns from the split val and ranks the split test; other splits take no part."""
+    chosen = list(architectures("deepnets-small:val:0-29", "deepnets-small:test:0-24", "deepnets-small:wide:0-4"))
+    share = [a.graph.primitives.count("conv") / len(a.graph.primitives) for a in chosen]
+    table = pd.DataFrame({"arch": [a.id for a in chosen], "accuracy": share, "clue": share})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    encoders = ("--encoders", "columns:clue,op-counts")
+    command = ("probe", "--labels", tmp_path / "a.csv", *encoders, "--protocol", "ppuda", "--out", tmp_path / "p")
+    result = CliRunner().invoke(app, [*map(str, command)])
+    assert result.exception is None, result.exception
+    report = json.loads((tmp_path / "p" / "report.json").read_text())
+    assert report["split"] == "ppuda: trained on val, tested on test"
+    assert (report["train_size"], report["test_size"], report["splits"]) == (30, 25, 1)
+    assert (report["probe"], report["transform"]) == ("svr-wide", "standard")
+    assert report["scores"][0]["chosen"] == "columns:clue · svr-wide"
+    assert report["scores"][0]["tau"] > 0.8
+    assert report["excluded"] == {"architectures outside of the splits val and test": 5}
+    table.iloc[:40].to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(ArchrepError, match="there are 30 and 10, and 20 of each are needed"):
+        raise CliRunner().invoke(app, [*map(str, (*command, "--force"))]).exception

@@ -83,5 +83,5 @@ def test_protocols(task):
         protocol("ppuda").apply(task)
     with pytest.raises(ArchrepError, match="Unknown protocol 'pudda'"):
         protocol("pudda")
-    assert protocol("ppuda").probe == "svr"
+    assert protocol("ppuda").probe == "svr-wide"
     assert protocol("nasbench101-class-10").one_per_class

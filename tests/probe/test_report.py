@@ -1,6 +1,7 @@
 """The report on planted labels of real architectures: signal, noise, controls, exclusions, the saved probe."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -120,9 +121,39 @@ def test_a_saved_probe_predicts_the_same(report, tables, tmp_path):
 def test_damaged_probes_are_refused(report, tmp_path):
     with pytest.raises(ArchrepError, match=r"no probe\.json"):
         load_probe(tmp_path)
-    save_probe(report.probe, tmp_path)
     (tmp_path / "probe.skops").write_bytes(b"no zip")
+    (tmp_path / "probe.json").write_text("no JSON")
     with pytest.raises(ArchrepError, match="not a readable probe"):
+        load_probe(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda facts: facts["residuals"].__setitem__(0, 0.0),
+        lambda facts: facts["members"].__setitem__(0, ["size", "gp"]),
+        lambda facts: facts["target"].__setitem__("higher_is_better", False),
+        lambda facts: facts.pop("digest"),
+    ],
+)
+def test_changed_probes_are_refused(report, tmp_path, change):
+    save_probe(report.probe, tmp_path)
+    load_probe(tmp_path)
+    facts = json.loads((tmp_path / "probe.json").read_text())
+    change(facts)
+    (tmp_path / "probe.json").write_text(json.dumps(facts))
+    with pytest.raises(ArchrepError, match="fit the probe again"):
+        load_probe(tmp_path)
+
+
+class Greeting:
+    """No estimator of scikit-learn."""
+
+
+def test_foreign_types_are_never_loaded(report, tmp_path):
+    """Even where all digests are right."""
+    save_probe(replace(report.probe, models=[Greeting()]), tmp_path)
+    with pytest.raises(ArchrepError, match="Greeting, which no probe of archrep has"):
         load_probe(tmp_path)
 
 
@@ -190,3 +221,25 @@ def test_families_of_models():
             self.id = name
 
     assert {family_of(Named(name)) for name in names} == set(names.values())
+
+
+def test_twins_in_training_are_remembered_and_nothing_else():
+    """The control task where two thirds of the test architectures have a twin in training."""
+    from pathlib import Path
+
+    from archrep.data.labels import Labels
+    from archrep.data.targets import TARGETS
+    from archrep.probe.splits import subsets
+    from archrep.probe.task import Task
+
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(60), 2)
+    x = rng.normal(size=(60, 6))[groups]
+    chosen = list(architectures("nasbench_macro:00000000")) * 120
+    labels = Labels(pd.DataFrame(index=[chosen[0].id]), {}, {}, Path("l.csv"))
+    task = Task(TARGETS["accuracy"], chosen, x[:, 0], groups, {"x": x}, {}, "numbers", labels)
+    report = run_probe(task, subsets(groups, 60, 8, keep_groups=False), probe="knn", fit=False)
+    assert report.control["low"] < 0 < report.control["high"]
+    assert report.control["with_twins"] > 0.15
+    score = report.scores[0]
+    assert report.control["selectivity"] == pytest.approx(score.tau - report.control["with_twins"])
