@@ -51,9 +51,14 @@ def grouped(groups: np.ndarray, repeats: int = 5, seed: int = 0, folds: int = FO
     """Repeated cross-validation that never divides a group.
 
     Raises:
-        ArchrepError: if there are fewer than four groups per fold.
+        ArchrepError: if there are fewer than four architectures per fold, or fewer groups than folds.
     """
-    _refuse_few(len(np.unique(groups)), folds)
+    _refuse_few(groups, folds)
+    if (count := len(np.unique(groups))) < folds:
+        raise ArchrepError(
+            f"The {len(groups)} architectures are of {count} groups, which {folds} folds cannot keep apart. Label "
+            "architectures of other groups, or choose --split random."
+        )
     splits = []
     for r in range(repeats):
         cv = GroupKFold(folds, shuffle=True, random_state=seed + r)
@@ -67,7 +72,7 @@ def random(groups: np.ndarray, repeats: int = 5, seed: int = 0, folds: int = FOL
     Raises:
         ArchrepError: if there are fewer than four architectures per fold.
     """
-    _refuse_few(len(groups), folds)
+    _refuse_few(groups, folds)
     splits = []
     for r in range(repeats):
         cv = KFold(folds, shuffle=True, random_state=seed + r)
@@ -161,11 +166,10 @@ def inner_folds(groups: np.ndarray, seed: int, folds: int = FOLDS) -> list[np.nd
     return [test for _, test in cv.split(groups, groups=groups)]
 
 
-def _refuse_few(distinct: int, folds: int) -> None:
-    if distinct < 4 * folds:
+def _refuse_few(groups: np.ndarray, folds: int) -> None:
+    if len(groups) < 4 * folds:
         raise ArchrepError(
-            f"{distinct} different architectures have labels and encodings; "
-            f"a probe needs at least {4 * folds}. Measure more."
+            f"{len(groups)} architectures have labels and encodings; a probe needs at least {4 * folds}. Measure more."
         )
 
 

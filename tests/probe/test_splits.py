@@ -21,8 +21,11 @@ def test_grouped_folds_never_divide_a_group():
     for repeat in range(3):
         tests = [s.test for s in scheme.splits if s.repeat == repeat]
         assert sorted(np.concatenate(tests)) == list(range(120))
+    assert len(splits.grouped(np.repeat(np.arange(5), 4), repeats=1).splits) == 5
     with pytest.raises(ArchrepError, match="at least 20"):
-        splits.grouped(np.repeat(np.arange(19), 4))
+        splits.grouped(np.arange(19))
+    with pytest.raises(ArchrepError, match="40 architectures are of 4 groups, which 5 folds"):
+        splits.grouped(np.repeat(np.arange(4), 10))
 
 
 def test_random_folds_state_what_leaks():
