@@ -34,7 +34,7 @@ def predict_target(
     from archrep.data.tables import check_rows_path, write_rows
     from archrep.files import file_digest, provenance, refuse_existing
     from archrep.ghn import GHN
-    from archrep.probe.encoders import Context, needs_graph
+    from archrep.probe.encoders import Context, needs_ghn, needs_graph
     from archrep.probe.predict import predict_rows
     from archrep.probe.saved import load_probe
     from archrep.shipped import CHECKPOINT, shipped
@@ -46,7 +46,7 @@ def predict_target(
     fitted = load_probe(probe)
     specs = fitted.encoders
     ghn = None
-    if any("ghn" in spec or "gnn" in spec for spec in specs):
+    if any(needs_ghn(spec) for spec in specs):
         path = checkpoint or shipped(CHECKPOINT)
         wanted = fitted.facts.get("provenance", {}).get("checkpoint_digest")
         if wanted and file_digest(path) != wanted:

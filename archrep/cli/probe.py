@@ -29,8 +29,9 @@ NOT_FOR_DEVICES = (  # options that `--known-devices` has no use for
 def probe(
     context: typer.Context,
     target: Annotated[
-        str, typer.Option(help="Column of the label table: accuracy, trainability, latency_ms, …")
-    ] = "accuracy",
+        str | None,
+        typer.Option(help="Column of the label table: trainability, latency_ms, …; default: accuracy, or PROTOCOL's."),
+    ] = None,
     labels: Annotated[
         list[Path] | None,
         typer.Option(
@@ -115,6 +116,8 @@ def probe(
     from archrep.probe.report import TRANSFORM, run_probe
     from archrep.probe.select import probes_of
 
+    replayed = named(protocol) if protocol else None
+    target = target or (replayed.target if replayed else "accuracy")
     out = out or Path(f"probe-{target}")
     refuse_foreign_folder(out, force, FILES)
     if known_devices is not None:
@@ -125,7 +128,6 @@ def probe(
         probe_devices(read, target, known_devices, train_size, resamplings, limit, seed, out, force, json)
         return
     design = Design(split, train_size, resamplings, test, shots, protocol, learning_curve, seed)
-    replayed = named(protocol) if protocol else None
     if replayed and replayed.probe:
         _refuse_given(context, ["probe"], f"The protocol {protocol} has its own probe")
     probes_of(probe, 2)  # which refuses an unknown one before long work starts
@@ -229,10 +231,9 @@ class _Inputs:
     def _context(self, labels: "Labels", specs: list[str]) -> "Context":
         from archrep.data import load_images
         from archrep.ghn import GHN
-        from archrep.probe.encoders import Context, parse
+        from archrep.probe.encoders import Context, needs_ghn
 
-        named = {name for spec in specs for name, _ in parse(spec)}
-        ghn = GHN.load(self.checkpoint) if any(name.startswith(("ghn", "gnn")) for name in named) else None
+        ghn = GHN.load(self.checkpoint) if any(needs_ghn(spec) for spec in specs) else None
         return Context(labels.table, ghn, load_images(self.data) if self.data else None, self.seed)
 
 

@@ -121,7 +121,7 @@ def taus(y: np.ndarray, tested: Sequence[Tested], scheme: Scheme, weights: np.nd
 
 
 def mean_metrics(y: np.ndarray, tested: Sequence[Tested], higher_is_better: bool) -> dict[str, float]:
-    """Metrics averaged over the splits, each weighted by its test architectures; R² over each repetition's mean."""
+    """Metrics averaged over the splits, each weighted by its test architectures; all but τ, which `taus` gives."""
     rows = [evaluate(y[s.index], s.predicted, higher_is_better) for s in tested]
     size = [len(s.index) for s in tested]
     return {name: float(np.average([row[name] for row in rows], weights=size)) for name in rows[0] if name != "tau"}

@@ -29,6 +29,11 @@ class Protocol:
     one_per_class: bool = False
     transform: str = "normal-scores"
 
+    @property
+    def target(self) -> str:
+        """What the literature predicts: NAS-Bench-101 has no test accuracy."""
+        return "accuracy_val" if self.space == "nasbench101" else "accuracy"
+
     def apply(self, task: Task, seed: int = 0, resamplings: int = RESAMPLINGS) -> tuple[Task, Scheme]:
         """The task that the protocol leaves, and its splits.
 

@@ -12,6 +12,7 @@ from scipy import stats
 from archrep.data.targets import Target
 from archrep.probe import evaluation
 from archrep.probe.comparison import Difference, compare, mean_interval, paired_bootstrap, paired_t
+from archrep.probe.encoders import named
 from archrep.probe.evaluation import SELECTED, Tested, Work, run_scheme, taus
 from archrep.probe.pairs import bootstrap_weights, interval, weighted_tau_b
 from archrep.probe.reference import Ceiling, early_epochs, noise_ceiling, worth
@@ -19,7 +20,7 @@ from archrep.probe.saved import FittedProbe, fit_final
 from archrep.probe.splits import Scheme, Split, grouped, permuted_by_group
 from archrep.probe.task import NOTHING, Task, with_increments, with_nothing
 
-CONTROLS = ("ghn-untrained", "gnn-random", NOTHING)  # never chosen for the fitted probe
+CONTROLS = {"ghn-untrained", "gnn-random"}  # never chosen for the fitted probe, whatever is added to them
 BASES = ("size", "graph-features", "zero-cost", "columns")  # which the reference is added to
 PERMUTATIONS = 8
 TRANSFORM = "normal-scores"
@@ -116,7 +117,7 @@ def run_probe(
     reference = reference or next(iter(task.encodings))
     task, pairs = with_increments(task, reference, BASES)
     task = with_nothing(task)
-    selectable = [spec for spec in task.encodings if spec not in CONTROLS]
+    selectable = [spec for spec in task.encodings if spec != NOTHING and not named(spec) & CONTROLS]
     scheme = scheme or grouped(task.groups, seed=seed)
     work = Work(task.encodings, task.y, task.groups, probe, transform, seed)
     permuted = _permuted(scheme) if control else []

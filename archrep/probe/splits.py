@@ -81,22 +81,28 @@ def random(groups: np.ndarray, repeats: int = 5, seed: int = 0, folds: int = FOL
 
 
 def subsets(
-    groups: np.ndarray, size: int, resamplings: int = 20, seed: int = 0, keep_groups: bool = True, offset: int = 0
+    groups: np.ndarray,
+    size: int,
+    resamplings: int = 20,
+    seed: int = 0,
+    keep_groups: bool = True,
+    offset: int = 0,
+    smallest: int = 2,
 ) -> Scheme:
     """Training sets of `size` architectures drawn anew for every resampling; tested on the rest.
 
     Args:
         keep_groups: whole groups are drawn and the training set is filled up with one more group's first members;
             what is left of that group is tested on by nobody.
-        offset: of the resampling's number, to continue a run of them.
+        offset: of the resampling's number, to continue a run of them. smallest: size that makes sense.
 
     Raises:
         ArchrepError: if fewer than ten architectures would be left to test on.
     """
-    if not 2 <= size <= len(groups) - 10:
+    if not smallest <= size <= len(groups) - 10:
         raise ArchrepError(
             f"A training set of {size} out of {len(groups)} labelled architectures is not possible; "
-            f"choose from 2 to {len(groups) - 10}, so that at least ten are left to test on."
+            f"choose from {smallest} to {len(groups) - 10}, so that at least ten are left to test on."
         )
     splits = []
     for r in range(offset, offset + resamplings):
@@ -148,7 +154,7 @@ def k_shot(
     if shots == 0:
         return given(train, test, "zero-shot")
     splits = []
-    for draw in subsets(groups[test], shots, resamplings, seed).splits:
+    for draw in subsets(groups[test], shots, resamplings, seed, smallest=1).splits:
         splits.append(Split(np.concatenate([train, test[draw.train]]), test[draw.test], draw.repeat))
     return Scheme(f"{shots}-shot, {resamplings} draws", splits, resampled=True)
 

@@ -70,7 +70,7 @@ def make_task(
 
     Raises:
         ArchrepError: unknown target or encoder; labels that name no architecture or match no embedding; constant
-            labels, or none that is finite.
+            labels, or none that is finite; an encoder that tells the target.
     """
     target = labels.target(target_name)
     table = labels.table
@@ -102,6 +102,9 @@ def make_task(
         )
         for spec in dict.fromkeys(specs)
     }
+    for spec, x in encodings.items():
+        if (x == y[:, None]).all(axis=0).any():
+            raise ArchrepError(f"The encoder {spec!r} has a column that is the target {target_name!r} itself.")
     return Task(target, chosen, y, groups, encodings, counted, grouped_by, labels)
 
 

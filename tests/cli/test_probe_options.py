@@ -98,6 +98,7 @@ def test_contradictions_are_refused(tables, tmp_path):
         "'accuracy', higher is better": ("--direction", "lower"),
         "Unknown direction": ("--direction", "up"),
         "leave --encoders out": ("--known-devices", "all"),
+        "is the target 'accuracy' itself": ("--encoders", "one-hot+columns:accuracy"),
         "Unknown split": ("--split", "odd"),
         "is not possible": ("--train-size", 55),
         "Unknown target 'latency'": ("--target", "latency"),
@@ -190,7 +191,7 @@ def test_the_protocol_of_the_paper(tmp_path):
     """Support vector regression learns from the split val and ranks the split test; other splits take no part."""
     chosen = list(architectures("deepnets-small:val:0-29", "deepnets-small:test:0-24", "deepnets-small:wide:0-4"))
     share = [a.graph.primitives.count("conv") / len(a.graph.primitives) for a in chosen]
-    table = pd.DataFrame({"arch": [a.id for a in chosen], "accuracy": share, "clue": share})
+    table = pd.DataFrame({"arch": [a.id for a in chosen], "accuracy": share, "clue": np.sqrt(share)})
     table.to_csv(tmp_path / "a.csv", index=False)
     encoders = ("--encoders", "columns:clue,op-counts")
     command = ("probe", "--labels", tmp_path / "a.csv", *encoders, "--protocol", "ppuda", "--out", tmp_path / "p")

@@ -81,6 +81,15 @@ def test_worth_is_between_the_early_accuracies(report):
     assert early_epochs(pd.DataFrame({"x_4ep": [1.0, 2]}), np.array([1.0, 2])) == []
 
 
+def test_early_accuracies_before_the_target_and_its_direction():
+    table = pd.DataFrame({"a_4ep": [1.0, 2, 3, 4], "a_12ep": [1.0, 2, 4, 3], "a_50ep": [4.0, 3, 2, 1]})
+    y = np.arange(4.0)
+    assert early_epochs(table, y) == [(4, "a_4ep", 1.0), (12, "a_12ep", pytest.approx(2 / 3))]
+    assert early_epochs(table, y, target="a_12ep") == [(4, "a_4ep", 1.0)]
+    times = [(4, "a_4ep", -1.0), (12, "a_12ep", pytest.approx(-2 / 3))]  # the better early, the longer it takes
+    assert early_epochs(table, y, higher_is_better=False) == times
+
+
 def test_json_and_markdown_hold_everything(report):
     values = json.loads(json.dumps(as_json(report), allow_nan=False))
     assert values["n"] == 60
@@ -237,7 +246,7 @@ def test_twins_in_training_are_remembered_and_nothing_else():
     x = rng.normal(size=(60, 6))[groups]
     chosen = list(architectures("nasbench_macro:00000000")) * 120
     labels = Labels(pd.DataFrame(index=[chosen[0].id]), {}, {}, Path("l.csv"))
-    task = Task(TARGETS["accuracy"], chosen, x[:, 0], groups, {"x": x}, {}, "numbers", labels)
+    task = Task(TARGETS["accuracy"], chosen, x[:, 0], groups, {"one-hot": x}, {}, "numbers", labels)
     report = run_probe(task, subsets(groups, 60, 8, keep_groups=False), probe="knn", fit=False)
     assert report.control["low"] < 0 < report.control["high"]
     assert report.control["with_twins"] > 0.15

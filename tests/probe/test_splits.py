@@ -67,6 +67,7 @@ def test_given_sides_and_shots():
         assert set(train) <= set(s.train)
         drawn = np.setdiff1d(s.train, train)
         assert not set(GROUPS[drawn]) & set(GROUPS[s.test])
+    assert {len(s.train) for s in splits.k_shot(train, test, GROUPS, 1, resamplings=2).splits} == {51}
     with pytest.raises(ArchrepError, match="1 architectures stand in training and in test"):
         splits.given(np.arange(5), np.arange(4, 8))
     with pytest.raises(ArchrepError, match="each side"):

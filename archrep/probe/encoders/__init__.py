@@ -84,6 +84,16 @@ def parse(spec: str) -> list[tuple[str, str]]:
     return parts
 
 
+def named(spec: str) -> set[str]:
+    """Names of the encoders that a spec concatenates, without their arguments."""
+    return {name for name, _ in parse(spec)}
+
+
+def needs_ghn(spec: str) -> bool:
+    """Whether a checkpoint must be loaded, for its weights or its configuration."""
+    return any(name.startswith("ghn") for name in named(spec))
+
+
 def split_specs(text: str) -> list[str]:
     """Encoder specs of a list separated by commas; commas inside of an argument stay: `ghn:final:mean,max,size`.
 
@@ -121,6 +131,8 @@ __all__ = [
     "Context",
     "Encoder",
     "encode",
+    "named",
+    "needs_ghn",
     "needs_graph",
     "op_counts",
     "params_and_flops",
