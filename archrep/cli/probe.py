@@ -137,11 +137,11 @@ def probe(
     task = inputs.task(target, split_specs(encoders), group_by, limit, direction)
     task, scheme = design.apply(task, inputs.tested)
     probe, transform = ((replayed.probe or probe), replayed.transform) if replayed else (probe, TRANSFORM)
+    journal = _journal(out, task, design, inputs, force) if learning_curve else None
     with _progress(sys.stderr.isatty()) as bar:
         report = run_probe(task, scheme, probe, seed, workers, transform=transform, progress=bar)
     curve = None
-    if learning_curve:
-        journal = _journal(out, task, design, inputs, force)
+    if journal is not None:
         with _progress(sys.stderr.isatty()) as bar:
             curve = run_curve(
                 task, journal, design.keeps_groups, resamplings=resamplings, seed=seed, workers=workers, progress=bar

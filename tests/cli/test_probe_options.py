@@ -1,6 +1,7 @@
 """Options of `archrep probe`, in this process: schemes, learning curves, tables of two sides, refusals."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -81,6 +82,9 @@ def test_a_learning_curve_is_drawn_and_continued(tables, tmp_path):
     assert again["learning_curve"] == first["learning_curve"]
     assert (tmp_path / "p.jsonl").read_text().count("\n") == rows
     assert load_probe(out).encoders == ["columns:clue"]
+    shutil.rmtree(out)
+    with pytest.raises(ArchrepError, match="was of another learning curve"):
+        probe(tables, out, "--learning-curve", "--resamplings", 2, "--limit", 50)
 
 
 def test_contradictions_are_refused(tables, tmp_path):
