@@ -128,7 +128,7 @@ def draw_devices(transfer: Transfer) -> tuple[Figure, pd.DataFrame]:
             f"the other devices known · n = {transfer.n:,}",
             fontsize=10,
         )
-        axes.legend(frameon=False, fontsize=9, loc="lower left")
+        axes.legend(frameon=False, fontsize=9, loc="upper left")
     return figure, points
 
 
