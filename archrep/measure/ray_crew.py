@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from archrep.errors import ArchrepError, first_line
-from archrep.measure.crew import Event, Run, attempt
+from archrep.measure.crew import ATTEMPTS, Event, Run, attempt
 from archrep.measure.local import limit_memory
 from archrep.measure.network import Measuring
 
@@ -51,18 +51,26 @@ class RayCrew:
             import ray
         except ImportError as error:
             raise ArchrepError("--engine ray needs Ray: pip install 'archrep[dist]', or use --engine local.") from error
-        own = {} if address else {"num_cpus": threads * (workers or max((os.cpu_count() or 1) // threads, 1))}
-        try:
-            ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR", **own)
-        except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-            raise ArchrepError(f"No Ray cluster at {address or 'this machine'} ({first_line(error)}).") from error
         self._ray = ray
+        self._connect(address, threads * (workers or max((os.cpu_count() or 1) // threads, 1)))
         resources = ray.cluster_resources()
         self.workers = workers or max(int(resources.get("CPU", 1)) // threads, 1)
         gpus = min(resources.get("GPU", 0) / self.workers, 1.0) if work.device.startswith("cuda") else 0
         self._work = ray.put(work)
         self._threads, self._memory = threads, memory
         self._actor = ray.remote(num_cpus=threads, num_gpus=gpus, max_restarts=0, max_task_retries=0)(Measurer)
+
+    def _connect(self, address: str | None, processors: int) -> None:
+        own = {} if address else {"num_cpus": processors, "include_dashboard": False}
+        for attempts_left in range(1 if address else ATTEMPTS, 0, -1):  # a busy machine is sometimes too slow for Ray
+            try:
+                self._ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **own)
+                return
+            except Exception as error:
+                self._ray.shutdown()
+                if attempts_left == 1:
+                    where = f"at {address}" if address else "starts on this machine"
+                    raise ArchrepError(f"No Ray cluster {where} ({first_line(error)}).") from error
 
     def start(self) -> Worker:
         """Asks for an actor."""

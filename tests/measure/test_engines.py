@@ -164,7 +164,14 @@ def ray_crew(work):
 
     from archrep.measure.ray_crew import RayCrew
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    cluster = Cluster(initialize_head=False)
+    for attempts_left in (2, 1, 0):  # a busy machine is sometimes too slow for Ray
+        try:
+            cluster.add_node(num_cpus=2, include_dashboard=False)
+            break
+        except Exception:
+            if not attempts_left:
+                raise
     yield lambda address=cluster.address: RayCrew(work, workers=2, address=address)
     cluster.shutdown()
 
