@@ -1,9 +1,11 @@
 """The Ray engine: workers are actors of a Ray cluster (extra `dist`), on this machine or anywhere.
 
-Machines of a cluster need archrep installed; images travel through Ray's object store.
+Machines of a cluster need archrep installed, and the files of users' own networks under the same paths; images travel
+through Ray's object store.
 """
 
 import os
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +63,7 @@ class RayCrew:
         self._actor = ray.remote(num_cpus=threads, num_gpus=gpus, max_restarts=0, max_task_retries=0)(Measurer)
 
     def _connect(self, address: str | None, processors: int) -> None:
+        _refuse_unreachable(address or "")
         own = {} if address else {"num_cpus": processors, "include_dashboard": False}
         for attempts_left in range(1 if address else ATTEMPTS, 0, -1):  # a busy machine is sometimes too slow for Ray
             try:
@@ -74,7 +77,7 @@ class RayCrew:
 
     def start(self) -> Worker:
         """Asks for an actor."""
-        actor = self._actor.remote(self._work, self._threads, self._memory)
+        actor = self._actor.remote(self._work, self._threads, self._memory, os.getcwd())
         return Worker(actor, actor.ready.remote())
 
     def give(self, worker: Worker, run: Run) -> None:
@@ -101,10 +104,22 @@ class RayCrew:
             return Event(death=first_line(error))
 
 
+def _refuse_unreachable(address: str) -> None:
+    """Asks at once what Ray would ask for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except (OSError, OverflowError) as error:
+            raise ArchrepError(f"No Ray cluster at {address} ({first_line(error)}).") from error
+
+
 class Measurer:
     """What an actor does."""
 
-    def __init__(self, work: Measuring, threads: int, memory: int | None) -> None:
+    def __init__(self, work: Measuring, threads: int, memory: int | None, folder: str) -> None:
+        if os.path.isdir(folder):  # users' own networks are named by paths from there
+            os.chdir(folder)
         torch.set_num_threads(threads)
         limit_memory(memory, work.device)
         self._work = work
