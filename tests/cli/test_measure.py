@@ -58,21 +58,27 @@ def test_sigkill_loses_nothing_and_the_same_command_continues(tmp_path):
     assert (last["accuracy"], last["curve"]) == (direct["accuracy"], direct["curve"])
 
 
+HANGS = NETS.replace("time.sleep(600)", "Path('hangs').touch(); time.sleep(600)")
+
+
 def test_an_interrupt_leaves_a_table_and_a_time_limit_too(tmp_path):
-    (tmp_path / "nets.py").write_text(NETS)
-    args = ("--archs", "deepnets-small:test:6", "--archs", "nets.py:Hangs", "--out", "l.parquet")
-    done = run(*args, "--time-limit", "15s", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "Left: 1 runs; the same command continues." in done.stdout
-    assert list(read_labels(tmp_path / "l.parquet").table.index) == ["deepnets-small:test:6"]
-    (tmp_path / "l.parquet").unlink()
+    (tmp_path / "nets.py").write_text(HANGS)
+    args = ("--archs", "nets.py:Net", "--archs", "nets.py:Hangs", "--out", "l.parquet")
     process = subprocess.Popen(command(*args), stdout=subprocess.PIPE, text=True, cwd=tmp_path)
-    time.sleep(12)
+    deadline = time.time() + 200
+    while not (tmp_path / "hangs").exists() and time.time() < deadline:
+        time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Left: 1 runs" in out
-    assert list(read_labels(tmp_path / "l.parquet").table.index) == ["deepnets-small:test:6"]
+    assert "Measured: 1 of 2 runs" in out
+    assert "Left: 1 runs; the same command continues." in out
+    assert list(read_labels(tmp_path / "l.parquet").table.index) == ["nets.py:Net"]
+    (tmp_path / "l.parquet").unlink()
+    done = run(*args, "--time-limit", "1s", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Left: 1 runs; the same command continues." in done.stdout
+    assert list(read_labels(tmp_path / "l.parquet").table.index) == ["nets.py:Net"]
 
 
 def test_seeds_failures_and_json(tmp_path):
