@@ -22,6 +22,14 @@ def run(*args, cwd=None, env=None):
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=280)
 
 
+def in_process(monkeypatch, capsys, *args):
+    """Exit code, output and errors of a command that ends sooner than torch is imported anew."""
+    monkeypatch.setattr(sys, "argv", ["archrep", *args])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return end.value.code, *capsys.readouterr()
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """A checkpoint, an embedding table of 24 architectures, and labels for them."""
@@ -186,11 +194,11 @@ def test_released_checkpoints_convert_and_load_directly(files, tmp_path):
 
 
 @pytest.mark.parametrize("name", list(commands.ALL))
-def test_help_shows_an_example(name):
-    done = run(name, "--help")
-    assert done.returncode == 0
-    assert f"archrep {name}" in " ".join(done.stdout.split())
-    assert "Example:" in done.stdout
+def test_help_shows_an_example(name, monkeypatch, capsys):
+    code, out, _ = in_process(monkeypatch, capsys, name, "--help")
+    assert code == 0
+    assert f"archrep {name}" in " ".join(out.split())
+    assert "Example:" in out
 
 
 def test_start_is_fast_because_nothing_heavy_is_imported():
@@ -269,12 +277,9 @@ def test_expected_errors_are_one_line(case, files, tmp_path, monkeypatch, capsys
         "l": files / "l.csv",
         "data": tmp_path / "data",
     }
-    monkeypatch.chdir(tmp_path)  # in this process: importing torch takes longer than most of these
-    monkeypatch.setattr(sys, "argv", ["archrep", *(part.format(**places) for part in command.split())])
-    with pytest.raises(SystemExit) as end:
-        main()
-    out, err = capsys.readouterr()
-    assert end.value.code == 2, err
+    monkeypatch.chdir(tmp_path)
+    code, out, err = in_process(monkeypatch, capsys, *(part.format(**places) for part in command.split()))
+    assert code == 2, err
     assert message in err
     assert len(err.strip().splitlines()) == 1, err
     assert out == ""
