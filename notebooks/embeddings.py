@@ -88,8 +88,8 @@ draw_map(points, "transformer", title=f"Kind of architecture · {n}")
 # ## Probe
 #
 # Ridge, support vectors or a Gaussian process, chosen inside the training folds; equal graphs never stand on both
-# sides of a split. τ is Kendall's rank correlation with the measured accuracy, with a 95 % bootstrap interval. A baseline
-# that does as well as the embedding says that the embedding adds nothing.
+# sides of a split. τ is Kendall's rank correlation with the measured accuracy, with a 95 % bootstrap interval. A
+# baseline that does as well as the embedding says that the embedding adds nothing.
 
 # %%
 from archrep.probe.encoders import Context
