@@ -46,5 +46,5 @@ def target_named(name: str, directions: dict[str, str]) -> Target:
         return Target(name, "", directions[name] == "higher", "")
     raise ArchrepError(
         f"Target {name!r} has no known direction. Known: {', '.join(sorted(TARGETS))}; "
-        "others are declared in the metadata of a Parquet label table."
+        "of others, say it with --direction (probe) or in the metadata of a Parquet label table."
     )
