@@ -106,4 +106,4 @@ def _print_rows(title: str, rows: list[dict]) -> None:
         shown.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for row in rows:
         shown.add_row(row["arch"], f"{row['distance']:.4g}", row["differs"])
-    Console(width=None if sys.stdout.isatty() else 160, markup=False).print(shown)
+    Console(width=None if sys.stdout.isatty() else 160, markup=False, emoji=False).print(shown)

@@ -1,7 +1,7 @@
 """`archrep rank`."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -129,12 +129,12 @@ class _Setup:
 
         return islice(architectures(*self.archs), self.limit)
 
-    def _pool_facts(self, table) -> tuple[set[str], set[str]]:
+    def _pool_facts(self, table) -> tuple[Collection[str], set[str]]:
         """Names and spaces of the pool."""
         if not self.archs:
             if self.limit:
                 raise ArchrepError("--limit takes the first of --archs; an embedding table is ranked as a whole.")
-            return set(table.table.index), set(table.table["space"])
+            return table.table.index, set(table.table["space"].unique())
         names, spaces = set(), set()
         for architecture in self._pool():
             names.add(architecture.id)
@@ -305,4 +305,4 @@ def _print_ranking(ranking: "Ranking", table) -> None:
         shown.add_column(str(name), justify="left" if name == "arch" else "right", overflow="fold")
     for row in table.itertuples(index=False):
         shown.add_row(*(f"{value:.5g}" if isinstance(value, float) else str(value) for value in row))
-    Console(width=None if sys.stdout.isatty() else 160, markup=False).print(shown)
+    Console(width=None if sys.stdout.isatty() else 160, markup=False, emoji=False).print(shown)

@@ -185,4 +185,4 @@ def _print_table(name: str, rows: list[dict]) -> None:
         shown.add_column(column, justify="left" if column == "strategy" else "right", no_wrap=True)
     for row in rows:
         shown.add_row(*map(str, row.values()))
-    Console(width=None if sys.stdout.isatty() else 160, markup=False).print(shown)
+    Console(width=None if sys.stdout.isatty() else 160, markup=False, emoji=False).print(shown)

@@ -36,6 +36,7 @@ def test_of_the_shipped_table(tmp_path):
 
 
 def test_of_an_architecture_that_the_table_does_not_have(tmp_path):
+    assert "deepnets-small:train:4711: the nearest" in neighbors("deepnets-small:train:4711", "-k", 1).stdout
     found = json.loads(neighbors("deepnets-small:train:4711", "-k", 2, "--json").stdout)
     assert len(found["neighbors"]) == 2
     everything = neighbors("deepnets-small:test:0", "-k", 5000, "--metric", "cosine", "--json")
