@@ -53,7 +53,7 @@ def search(
 
     Example: `archrep search --space nasbench201 --labels nasbench201/accuracy.csv.gz --workers 2 --out search`
 
-    Example: `archrep search --space deepnets-small --archs deepnets-small:train:0-199 --evaluate --data ~/cifar10
+    Example: `archrep search --space deepnets-small --archs deepnets-small:search:0-199 --evaluate --data ~/cifar10
     --strategies random,gp-ei --budget 20 --out live`
 
     The search sees the selection label of what it pays for, a functional class is paid for once, and regret is in
