@@ -10,7 +10,7 @@ from archrep.search.pool import Pool
 from archrep.search.simulate import Trajectory
 
 COLUMNS = ("strategy", "run", "query", "regret_valid", "regret_test")
-MARKS = (10, 20, 50, 100, 150, 200, 300, 500)  # numbers of queries that tables show
+MARKS = (10, 20, 50, 100, 150)  # numbers of queries that tables show, besides the last; more would not fit a terminal
 
 
 def regret_table(pool: Pool, trajectories: Sequence[Trajectory], budget: int) -> pd.DataFrame:
