@@ -5,6 +5,7 @@ through Ray's object store.
 """
 
 import os
+import signal
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,10 +65,12 @@ class RayCrew:
 
     def _connect(self, address: str | None, processors: int) -> None:
         _refuse_unreachable(address or "")
+        before = signal.getsignal(signal.SIGTERM)
         own = {} if address else {"num_cpus": processors, "include_dashboard": False}
         for attempts_left in range(1 if address else ATTEMPTS, 0, -1):  # a busy machine is sometimes too slow for Ray
             try:
                 self._ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **own)
+                signal.signal(signal.SIGTERM, before)  # Ray's would end this process with work undone
                 return
             except Exception as error:
                 self._ray.shutdown()

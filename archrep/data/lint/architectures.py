@@ -1,16 +1,12 @@
 """Architectures that do not exist, and different ones that compute the same."""
 
-from collections import defaultdict
 from collections.abc import Iterator
 
 import pandas as pd
 
 from archrep.data.lint.finding import ERROR, NOTE, WARNING, Checked, Finding
 from archrep.errors import ArchrepError
-from archrep.space.architecture import Architecture
-from archrep.space.specs import SPACES, architectures
 
-DEEPNETS = ("deepnets", "deepnets-small")
 SPREAD = 3.0  # percentage points: further apart than the noise of seeds
 
 
@@ -18,16 +14,11 @@ def unknown_architectures(checked: Checked) -> Iterator[Finding]:
     """Specs that name no architecture, or not the one that they should name."""
     wrong: dict[str, str] = {}
     renamed: dict[str, str] = {}
-    for spec in _specs(checked):
-        try:
-            found = list(architectures(spec)) if _checkable(spec) else []
-        except ArchrepError as error:
-            wrong[spec] = str(error)
-            continue
-        if len(found) > 1:
-            wrong[spec] = f"{spec} names {len(found)} architectures"
-        elif found and found[0].id != spec:
-            renamed[spec] = found[0].id
+    for spec, found in checked.architectures.items():
+        if isinstance(found, ArchrepError):
+            wrong[spec] = str(found)
+        elif found.id != spec:
+            renamed[spec] = found.id
     if wrong:
         told = f"they name no architecture; the first: {next(iter(wrong.values()))}"
         yield Finding(ERROR, "unknown architecture", ("arch",), len(wrong), told)
@@ -44,10 +35,11 @@ def twins(checked: Checked) -> Iterator[Finding]:
     but a random split of the table puts twins on both sides.
     """
     classes = _classes(checked)
-    column = next((n for n in ("accuracy", *checked.accuracies) if n in checked.numeric), None)
+    final = sorted(checked.accuracies, key=lambda n: -(checked.epochs(n) or 0))
+    column = next((n for n in ("accuracy", "mean_acc", *final) if n in checked.numeric), None)
     if not classes or column is None:
         return
-    values = checked.table.assign(_name=_names(checked)).groupby("_name")[column].mean()
+    values = checked.table.assign(_name=checked.specs).groupby("_name")[column].mean()
     groups = pd.Series(classes)
     several = groups[groups.duplicated(keep=False)]
     if several.empty:
@@ -70,41 +62,8 @@ def twins(checked: Checked) -> Iterator[Finding]:
 
 def _classes(checked: Checked) -> dict[str, str]:
     """Architecture → its functional class or graph hash, where its space has them without building networks."""
-    named: dict[str, list[Architecture]] = defaultdict(list)
-    for spec in _specs(checked):
-        space = spec.partition(":")[0]
-        if space in checked.classes or (space in DEEPNETS and _checkable(spec)):
-            try:
-                named[space] += architectures(spec)
-            except ArchrepError:
-                continue  # reported as unknown
     return {
-        a.id: checked.classes[space](a) if space in checked.classes else a.graph.hash()
-        for space, found in named.items()
-        for a in found
+        spec: checked.classes[a.space](a) if a.space in checked.classes else a.graph.hash()
+        for spec, a in checked.architectures.items()
+        if not isinstance(a, ArchrepError) and (a.space in checked.classes or a.config is not None)
     }
-
-
-def _specs(checked: Checked) -> list[str]:
-    return list(dict.fromkeys(_names(checked).dropna()))
-
-
-def _names(checked: Checked) -> pd.Series:
-    """Specs of the rows; missing where a row has none."""
-    table = checked.table
-    if "arch_str" in table and "arch" not in table:
-        return "nasbench201:" + table["arch_str"].astype(str)
-    if "adj_upper" in table and "arch" not in table:
-        return "nasbench101:" + table["adj_upper"].astype(str) + ":" + table["ops"].fillna("").astype(str)
-    if "arch" not in table:
-        return pd.Series([None] * len(table), index=table.index, dtype=object)
-    names = table["arch"].astype(str)
-    return names.where(names.str.contains(":"))  # others are the source's own names
-
-
-def _checkable(spec: str) -> bool:
-    """Whether looking an architecture up needs nothing but its name: no package, no file, no code of others."""
-    space, _, rest = spec.partition(":")
-    if space not in SPACES:
-        return "." not in space and "/" not in space
-    return space.startswith("nasbench") or (space in DEEPNETS and "/" not in rest)

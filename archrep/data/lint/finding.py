@@ -4,10 +4,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 
 import pandas as pd
 
+from archrep.errors import ArchrepError
 from archrep.space.architecture import Architecture
+from archrep.space.specs import SPACES, architectures
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 ACCURACY = re.compile(r"(?:.*_)?(acc|accuracy|acc1es|top1|top5|robustness)(?:_.*)?|.*_(valid|val|test)_\d+ep")
@@ -50,13 +53,28 @@ class Checked:
     @cached_property
     def space(self) -> str:
         """The space that all rows are of; empty if there is none, or several."""
-        for column, space in (("arch_str", "nasbench201"), ("adj_upper", "nasbench101")):
-            if column in self.table:
-                return space
-        if "arch" not in self.table:
-            return ""
-        spaces = self.table["arch"].dropna().astype(str).str.extract(r"^([\w-]+):")[0].unique()
-        return str(spaces[0]) if len(spaces) == 1 and isinstance(spaces[0], str) else ""
+        spaces = {spec.partition(":")[0] for spec in self.specs.dropna()}
+        return spaces.pop() if len(spaces) == 1 else ""
+
+    @cached_property
+    def specs(self) -> pd.Series:
+        """Architecture specs of the rows; missing where a row has none of archrep's or a benchmark's."""
+        table = self.table
+        if "arch_str" in table and "arch" not in table:
+            return "nasbench201:" + table["arch_str"].astype(str)
+        if "adj_upper" in table and "arch" not in table:
+            return "nasbench101:" + table["adj_upper"].astype(str) + ":" + table["ops"].fillna("").astype(str)
+        if "arch" not in table:
+            return pd.Series([None] * len(table), index=table.index, dtype=object)
+        names = table["arch"].astype(str)
+        if "mean_acc" in table and "accuracy" not in table:
+            return "nasbench_macro:" + names.str.zfill(8)
+        return names.where(names.str.contains(":"))
+
+    @cached_property
+    def architectures(self) -> dict[str, Architecture | ArchrepError]:
+        """Spec → its architecture or what is wrong with it; of specs that need no package, file or code of others."""
+        return {spec: _looked_up(spec) for spec in dict.fromkeys(self.specs.dropna()) if _checkable(spec)}
 
     @cached_property
     def split(self) -> pd.Series | None:
@@ -78,3 +96,20 @@ class Checked:
         """Whether two columns hold the same values in all rows that have both, which are at least five."""
         both = self.table[[a, b]].dropna()
         return len(both) >= 5 and bool((both[a] == both[b]).all())
+
+
+def _checkable(spec: str) -> bool:
+    space, _, rest = spec.partition(":")
+    if space not in SPACES:
+        return "." not in space and "/" not in space
+    return space.startswith("nasbench") or (space in ("deepnets", "deepnets-small") and "/" not in rest)
+
+
+def _looked_up(spec: str) -> Architecture | ArchrepError:
+    try:
+        first, *others = islice(architectures(spec), 2)
+    except ArchrepError as error:
+        return error
+    except ValueError:
+        return ArchrepError(f"{spec} names no architecture")
+    return ArchrepError(f"{spec} names several architectures") if others else first
