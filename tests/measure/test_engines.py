@@ -147,6 +147,7 @@ SLEEPS = """
 """
 
 
+@pytest.mark.slow  # and on a machine with nothing else to do
 def test_two_workers_are_twice_as_fast_as_one(work, nets):
     """On runs that need no processor, so that the machine has nothing to do with it: what the engine costs."""
     Path("nets.py").write_text(NETS + "\nclass Sleeps(Net):" + SLEEPS)
