@@ -3,6 +3,7 @@
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from archrep.data.targets import Target
 from archrep.plot.style import house_style
@@ -64,6 +65,8 @@ def draw_front(
         positive = cloud[second] > 0
         if positive.all() and cloud[second].max() > 30 * cloud[second].min():
             axes.set_xscale("log")
+        elif cloud[second].max() >= 10_000:
+            axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 800k
         axes.set_title(title, fontsize=10)
         axes.legend(frameon=False, fontsize=9)
     return figure, front
