@@ -12,22 +12,14 @@ from safetensors.torch import load_file
 
 from archrep import GHN, capture
 from archrep.cli import commands
-from archrep.cli.main import main
 from archrep.data.embeddings import read_embeddings
+from tests.cli import here
 from tests.ghn.test_released import as_released
 
 
 def run(*args, cwd=None, env=None):
     command = [sys.executable, "-m", "archrep.cli", *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=280)
-
-
-def in_process(monkeypatch, capsys, *args):
-    """Exit code, output and errors of a command that ends sooner than torch is imported anew."""
-    monkeypatch.setattr(sys, "argv", ["archrep", *args])
-    with pytest.raises(SystemExit) as end:
-        main()
-    return end.value.code, *capsys.readouterr()
 
 
 @pytest.fixture(scope="module")
@@ -194,11 +186,11 @@ def test_released_checkpoints_convert_and_load_directly(files, tmp_path):
 
 
 @pytest.mark.parametrize("name", list(commands.ALL))
-def test_help_shows_an_example(name, monkeypatch, capsys):
-    code, out, _ = in_process(monkeypatch, capsys, name, "--help")
-    assert code == 0
-    assert f"archrep {name}" in " ".join(out.split())
-    assert "Example:" in out
+def test_help_shows_an_example(name):
+    done = here.archrep(name, "--help")
+    assert done.returncode == 0
+    assert f"archrep {name}" in " ".join(done.stdout.split())
+    assert "Example:" in done.stdout
 
 
 def test_start_is_fast_because_nothing_heavy_is_imported():
@@ -259,7 +251,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("case", list(ERRORS))
-def test_expected_errors_are_one_line(case, files, tmp_path, monkeypatch, capsys):
+def test_expected_errors_are_one_line(case, files, tmp_path):
     (tmp_path / "empty.csv").write_text("arch\n")
     (tmp_path / "other.csv").write_text("arch,accuracy\ndeepnets:test:1,3\n")
     (tmp_path / "broken.py").write_text("import nothing_of_that_name\n")
@@ -277,10 +269,9 @@ def test_expected_errors_are_one_line(case, files, tmp_path, monkeypatch, capsys
         "l": files / "l.csv",
         "data": tmp_path / "data",
     }
-    monkeypatch.chdir(tmp_path)
-    code, out, err = in_process(monkeypatch, capsys, *(part.format(**places) for part in command.split()))
-    assert code == 2, err
-    assert message in err
-    assert len(err.strip().splitlines()) == 1, err
-    assert out == ""
+    done = here.archrep(*(part.format(**places) for part in command.split()), cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert done.stdout == ""
     assert sorted(tmp_path.rglob("*")) == before

@@ -1,8 +1,6 @@
 """`archrep labels`: import, check, card, as users type them."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -11,11 +9,11 @@ import pytest
 from archrep.data.imported import Request
 from archrep.data.labels import read_labels, write_labels
 from archrep.data.tables import read_table
+from tests.cli import here
 
 
 def run(*args, cwd=None):
-    command = [sys.executable, "-m", "archrep.cli", "labels", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=cwd)
+    return here.archrep("labels", *args, cwd=cwd)
 
 
 @pytest.mark.shared

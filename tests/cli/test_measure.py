@@ -16,6 +16,7 @@ from archrep.data import load_images
 from archrep.data.labels import read_labels
 from archrep.errors import ArchrepError
 from archrep.measure import PROTOCOLS, Measuring
+from tests.cli import here
 from tests.measure.test_engines import NETS
 
 SMOKE = ("--protocol", "smoke", "--data", "digits", "--device", "cpu")
@@ -111,7 +112,7 @@ ERRORS = {
 
 @pytest.mark.parametrize("args", list(ERRORS))
 def test_expected_errors_are_one_line(args, tmp_path):
-    done = run(*args, cwd=tmp_path)
+    done = here.archrep("measure", *args, *SMOKE, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert ERRORS[args] in done.stderr
     assert len(done.stderr.splitlines()) == 1
