@@ -105,7 +105,12 @@ def _print_summary(summary: list[dict], archs_of: list[list[str]], images: int, 
         cells += [f"{value:.1f}" for value in known[i] or ()] if any(known) and s["ghn"] == "checkpoint" else []
         lines.append(cells)
     on_noise = f" with noise {noise:g}" if noise else ""
-    options.print_table(f"Top-1 accuracy (%) with predicted parameters, {images} test images{on_noise}", columns, lines)
+    options.print_table(
+        f"Top-1 accuracy (%) with predicted parameters, {images} test images{on_noise}",
+        columns,
+        lines,
+        columns[: columns.index("n")],
+    )
     for s, (ghn, name, *_) in zip(summary, lines, strict=True):
         if s["failed"] or s["non_finite"]:
             print(f"{ghn}, {name}: {s['failed']} failed (not in the mean), {s['non_finite']} with logits not finite")

@@ -57,7 +57,10 @@ def neighbors(
     if json:
         print(to_json({"arch": name, "metric": metric, "neighbors": rows, "provenance": facts}))
         return
-    _print_rows(f"{name}: the nearest of {len(embeddings.table):,}, {metric} distance", rows)
+    shown = [(str(row["arch"]), f"{row['distance']:.4g}", str(row["differs"])) for row in rows]
+    head = ("arch", "distance", "what differs")
+    title = f"{name}: the nearest of {len(embeddings.table):,}, {metric} distance"
+    options.print_table(title, head, shown, (head[0], head[2]), fold=True)
     if out is not None:
         print(f"Neighbours: {out}")
 
@@ -94,16 +97,3 @@ def _difference(name: str, other: str) -> str:
     except ArchrepError as error:
         return f"unknown ({error})"
     return difference_or_reason(one, two)
-
-
-def _print_rows(title: str, rows: list[dict]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    shown = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, justify in (("arch", "left"), ("distance", "right"), ("what differs", "left")):
-        shown.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for row in rows:
-        shown.add_row(row["arch"], f"{row['distance']:.4g}", row["differs"])
-    Console(width=None if sys.stdout.isatty() else 160, markup=False, emoji=False).print(shown)

@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +19,8 @@ Data = Annotated[str, DATA]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, or a CUDA device such as cuda:0.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Dataset = Annotated[str | None, typer.Option("--dataset", help="Of a published table: cifar10, cifar100, …")]
+Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Of a published table: accuracy after so many.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Use only the first N architectures.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; default: all cores.")]
@@ -85,6 +87,17 @@ def select_one(arch: str, command: str):
     return selected[0]
 
 
+def ghn_for(encoders: Iterable[str], checkpoint: Path | None, embedded: bool = False):
+    """The GHN, if one of the encoders needs it; `embedded`: a table says what `ghn` does."""
+    from archrep.ghn import GHN
+    from archrep.probe.encoders import needs_ghn
+    from archrep.shipped import CHECKPOINT, shipped
+
+    if any(needs_ghn(spec) for spec in encoders if not (embedded and spec == "ghn")):
+        return GHN.load(checkpoint or shipped(CHECKPOINT))
+    return None
+
+
 @contextmanager
 def progress(total: int, unit: str) -> Iterator[Callable[[dict], None]]:
     """A progress bar on stderr, off when that is no terminal; gives what is to be called with every finished row."""
@@ -113,14 +126,21 @@ def percent(*values: float | None) -> str:
     return "–" if None in values else " – ".join(f"{value:.2f}" for value in values)
 
 
-def print_table(title: str, columns: list[str], lines: list[list[str]]) -> None:
-    """A table on stdout; columns of numbers, which follow the first column `n`, stand at the right."""
+def print_table(
+    title: str, columns: Sequence[str], lines: Iterable[Sequence[str]], words: Collection[str], fold: bool = False
+) -> None:
+    """A table on stdout, its text as it is: no markup, no emoji.
+
+    Args:
+        words: columns that stand at the left; others are numbers. fold: break what is too long over several lines.
+    """
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title)
-    for position, name in enumerate(columns):
-        table.add_column(name, justify="left" if position < columns.index("n") else "right", no_wrap=True)
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="left" if name in words else "right", no_wrap=not fold, overflow="fold")
     for cells in lines:
         table.add_row(*cells)
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    Console(width=None if sys.stdout.isatty() else 160, markup=False, emoji=False, highlight=False).print(table)

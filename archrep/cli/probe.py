@@ -82,8 +82,8 @@ def probe(
     data: Annotated[
         str | None, typer.Option(help="Real images for encoders that need them (zero-cost, ghn-accuracy).")
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Of a published table: cifar10, cifar100, …")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Of a published table: accuracy after so many.")] = None,
+    dataset: options.Dataset = None,
+    epochs: options.Epochs = None,
     recipe: Annotated[str | None, typer.Option(help="Of timm's accuracies: a tag or pattern such as ra*_in1k.")] = None,
     direction: Annotated[
         str | None, typer.Option(help="Of a target that the table does not declare: higher or lower is better.")
@@ -214,8 +214,6 @@ class _Inputs:
         self, target: str, specs: list[str], group_by: str | None, limit: int | None, direction: str | None
     ) -> "Task":
         """The labels and encodings of what is probed."""
-        from dataclasses import replace
-
         from archrep.probe.design import directed
         from archrep.probe.task import make_task
 
@@ -225,15 +223,14 @@ class _Inputs:
             raise ArchrepError("--embeddings are what the encoder ghn says; name ghn in --encoders, or leave them out.")
         labels = directed(self.labels, target, direction) if direction else self.labels
         if limit:
-            labels = replace(labels, table=labels.table.iloc[:limit])
+            labels = labels.take(slice(limit))
         return make_task(labels, target, specs, self._context(labels, specs), self.embeddings, group_by)
 
     def _context(self, labels: "Labels", specs: list[str]) -> "Context":
         from archrep.data import load_images
-        from archrep.ghn import GHN
-        from archrep.probe.encoders import Context, needs_ghn
+        from archrep.probe.encoders import Context
 
-        ghn = GHN.load(self.checkpoint) if any(needs_ghn(spec) for spec in specs) else None
+        ghn = options.ghn_for(specs, self.checkpoint)
         return Context(labels.table, ghn, load_images(self.data) if self.data else None, self.seed)
 
 

@@ -1,9 +1,10 @@
 """What `archrep probe` writes and prints."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from archrep.cli import options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,16 +54,6 @@ def write_report(
 
 def print_report(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> None:
     """A table, whose first column stands at the left, and notes below."""
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=escape(title), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for i, name in enumerate(head):
-        table.add_column(name, justify="right" if i else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(escape, row))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    options.print_table(title, head, rows, head[:1])
     for line in notes:
         print(line)

@@ -41,8 +41,8 @@ def rank(
     level: Annotated[float, typer.Option(min=0.01, max=0.99, help="Level of the prediction intervals.")] = 0.9,
     checkpoint: options.Checkpoint = None,
     data: Annotated[str | None, typer.Option(help="Real images, if encoders need them.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Of a published table: cifar10, cifar100, …")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Of a published table: accuracy after so many.")] = None,
+    dataset: options.Dataset = None,
+    epochs: options.Epochs = None,
     limit: options.Limit = None,
     seed: options.Seed = 0,
     force: options.Force = False,
@@ -116,7 +116,7 @@ class _Setup:
         if self.loaded:
             probes = dict(zip(self.targets, self.loaded, strict=True))
             self._check_digests(table)
-            context = Context(None, self._ghn([s for p in self.loaded for s in p.encoders], table), images, self.seed)
+            context = Context(None, self._ghn((s for p in self.loaded for s in p.encoders), table), images, self.seed)
         else:
             probes, context = self._fit(names, spaces, table, images)
         with _progress(len(names)) as bar:
@@ -164,17 +164,8 @@ class _Setup:
             self.notes.append(_described(name, probe))
         return probes, context
 
-    def _ghn(self, specs: list[str], table):
-        """The GHN, if encoders need it."""
-        from archrep.ghn import GHN
-        from archrep.shipped import CHECKPOINT, shipped
-
-        needed = {
-            part.partition(":")[0] for spec in specs if spec != "ghn" or table is None for part in spec.split("+")
-        }
-        if not any(name.startswith(("ghn", "gnn")) for name in needed):
-            return None
-        return GHN.load(self.checkpoint or shipped(CHECKPOINT))
+    def _ghn(self, specs, table):
+        return options.ghn_for(specs, self.checkpoint, table is not None)
 
     def _check_digests(self, table) -> None:
         """Embeddings must come from the checkpoint that the probes learned from.
@@ -183,10 +174,11 @@ class _Setup:
             ArchrepError: if they do not.
         """
         from archrep.files import file_digest
+        from archrep.probe.encoders import needs_ghn
         from archrep.shipped import CHECKPOINT, shipped
 
         for path, fitted in zip(self.probe_paths, self.loaded, strict=True):
-            if not any("ghn" in spec or "gnn" in spec for spec in fitted.encoders):
+            if not any(map(needs_ghn, fitted.encoders)):
                 continue
             wanted = fitted.facts.get("provenance", {}).get("checkpoint_digest")
             got = (
@@ -291,18 +283,12 @@ def _save_front(ranking: "Ranking", prefix: Path, force: bool) -> list[Path]:
 
 
 def _print_ranking(ranking: "Ranking", table) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     first = ranking.targets[0]
     better = "higher is better" if first.higher_is_better else "lower is better"
     unit = f"{first.unit}, " if first.unit else ""
-    shown = Table(
-        title=f"{first.name} ({unit}{better}) · n = {len(ranking.names):,}", box=box.SIMPLE_HEAD, pad_edge=False
-    )
-    for name in table.columns:
-        shown.add_column(str(name), justify="left" if name == "arch" else "right", overflow="fold")
-    for row in table.itertuples(index=False):
-        shown.add_row(*(f"{value:.5g}" if isinstance(value, float) else str(value) for value in row))
-    Console(width=None if sys.stdout.isatty() else 160, markup=False, emoji=False).print(shown)
+    title = f"{first.name} ({unit}{better}) · n = {len(ranking.names):,}"
+    rows = [
+        [f"{value:.5g}" if isinstance(value, float) else str(value) for value in row]
+        for row in table.itertuples(index=False)
+    ]
+    options.print_table(title, list(map(str, table.columns)), rows, ["arch"], fold=True)

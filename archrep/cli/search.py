@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archrep.cli import options
-from archrep.cli.search_live import FILES, ghn_for, live
+from archrep.cli.search_live import FILES, live
 from archrep.errors import ArchrepError
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ def search(
     select_by: Annotated[
         str | None, typer.Option(help="Label that the search sees; default: accuracy_val for accuracy.")
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Of a published table: cifar10, cifar100, …")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Of a published table: accuracy after so many.")] = None,
+    dataset: options.Dataset = None,
+    epochs: options.Epochs = None,
     embeddings: Annotated[
         Path | None, typer.Option(help="Embedding table for the encoder ghn; default: the checkpoint embeds.")
     ] = None,
@@ -93,8 +93,6 @@ def _pool(
     space, labels, target, select_by, encoders, dataset, epochs, embeddings, checkpoint, data, limit, seed
 ) -> tuple["Pool", dict]:
     """The pool, and the digests of what it was read from."""
-    from dataclasses import replace
-
     from archrep.data import load_images
     from archrep.data.embeddings import read_embeddings
     from archrep.data.labels import read_labels
@@ -108,10 +106,10 @@ def _pool(
     paths = labels or [shipped(LABELS)]
     table = read_labels(paths, dataset, epochs)
     if limit:
-        table = replace(table, table=table.table.iloc[:limit])
+        table = table.take(slice(limit))
     embedded = read_embeddings(embeddings) if embeddings else None
     images = load_images(data) if data else None
-    context = Context(table.table, ghn_for(encoders, embedded is not None, checkpoint), images, seed)
+    context = Context(table.table, options.ghn_for(encoders, checkpoint, embedded is not None), images, seed)
     pool = make_pool(table, space, target, encoders, context, select_by, embedded)
     return pool, {path.name: file_digest(path) for path in [*paths, *([embeddings] if embeddings else [])]}
 
@@ -169,20 +167,7 @@ def _write(pool, trajectories, specs, runs, budget, seed, space, notes, inputs, 
     if json:
         print(to_json(facts))
         return
-    _print_table(name, rows)
+    options.print_table(name, list(rows[0]), [[str(v) for v in row.values()] for row in rows], ["strategy"])
     for row in compared.to_dict("records"):
         print(difference_line(row))
     print(f"Regret of every run, figure and report: {out}")
-
-
-def _print_table(name: str, rows: list[dict]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    shown = Table(title=name, box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in rows[0]:
-        shown.add_column(column, justify="left" if column == "strategy" else "right", no_wrap=True)
-    for row in rows:
-        shown.add_row(*map(str, row.values()))
-    Console(width=None if sys.stdout.isatty() else 160, markup=False, emoji=False).print(shown)

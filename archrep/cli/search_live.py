@@ -28,7 +28,6 @@ def live(
     """Searches the pool that `archs` names; labels go to OUT.parquet with its journal OUT.jsonl, so it resumes."""
     import numpy as np
     import torch
-    from tqdm import tqdm
 
     from archrep.data import load_images
     from archrep.files import atomic_folder, provenance, to_json
@@ -48,17 +47,10 @@ def live(
         print(note, file=sys.stderr)
     torch.set_num_threads(1)
     labels = out.with_name(out.name + ".parquet")
-    with tqdm(total=len(specs) * runs * budget, unit="query", disable=not sys.stderr.isatty()) as bar:
-
-        def show(row: dict) -> None:
-            bar.update()
-            bar.set_postfix(arch=row["arch"], accuracy=row.get(REPORT, "failed"))
-
+    with options.progress(len(specs) * runs * budget, "query") as show:
         measured = Measured(selected, protocol, images, labels, seed, force, show)
         table, trajectories = search_live(candidates, measured, specs, runs, budget, seed)
-    for row in measured.rows.values():
-        if "error" in row:
-            print(f"failed: {row['arch']}: {row['error']}", file=sys.stderr)
+    options.print_failures(list(measured.rows.values()))
     best: dict[str, dict | None] = {}
     for spec in specs:
         trained = table[(table["strategy"] == spec) & table[SELECT].notna()]
@@ -95,16 +87,5 @@ def _candidates(selected, encoders: list[str], checkpoint: Path | None, images, 
     from archrep.probe.encoders import Context, encode
     from archrep.search.pool import make_candidates
 
-    context = Context(None, ghn_for(encoders, False, checkpoint), images, seed)
+    context = Context(None, options.ghn_for(encoders, checkpoint), images, seed)
     return make_candidates(selected, {spec: encode(spec, selected, context) for spec in encoders}, context)
-
-
-def ghn_for(encoders: list[str], embedded: bool, checkpoint: Path | None):
-    """The GHN, if encoders need it; `embedded`: not for the encoder `ghn`."""
-    from archrep.ghn import GHN
-    from archrep.shipped import CHECKPOINT, shipped
-
-    parts = {part for spec in encoders if not (embedded and spec == "ghn") for part in spec.split("+")}
-    if not any(part.startswith(("ghn", "gnn")) for part in parts):
-        return None
-    return GHN.load(checkpoint or shipped(CHECKPOINT))

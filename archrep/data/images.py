@@ -164,6 +164,13 @@ def flip_and_crop(x: Tensor, generator: torch.Generator, padding: int = 4) -> Te
     return padded[torch.arange(k)[:, None, None], :, rows, columns].permute(0, 3, 1, 2)
 
 
+def noisy(x: Tensor, images: Images, noise: float, generator: torch.Generator) -> Tensor:
+    """Normalised images (k, 3, H, W) with noise of that standard deviation on their pixels in [0, 1], clipped there."""
+    mean, std = (torch.tensor(v)[:, None, None] for v in (images.mean, images.std))
+    pixels = x * std + mean + noise * torch.randn(x.shape, generator=generator)
+    return ((pixels.clamp(0, 1) - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
 def load_images(source: str = "cifar10") -> ImageSet:
     """Loads an image set.
 

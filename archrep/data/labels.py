@@ -34,6 +34,12 @@ class Labels:
     counted: dict[str, int] = field(default_factory=dict)
     runs: pd.DataFrame | None = None
 
+    def take(self, chosen: np.ndarray | slice) -> "Labels":
+        """The labels of some rows of the table."""
+        table = self.table[chosen]
+        runs = None if self.runs is None else self.runs[self.runs["arch"].isin(table.index)]
+        return replace(self, table=table, runs=runs)
+
     def target(self, name: str) -> Target:
         """A numeric column as a target.
 

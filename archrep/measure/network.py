@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from archrep.data.images import Images, ImageSet
+from archrep.data.images import Images, ImageSet, noisy
 from archrep.graph.cost import count_params
 from archrep.measure.latency import device_name, latency_ms, processor_name
 from archrep.measure.memory import activation_memory
@@ -87,10 +87,6 @@ def accuracy(network: nn.Module, images: Images, device: torch.device, noise: fl
 
 def _batches(images: Images, noise: float) -> Iterator[tuple[Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(0)
-    mean, std = (torch.tensor(v)[:, None, None] for v in (images.mean, images.std))
     for index in torch.arange(len(images)).split(EVAL_BATCH):
         x, y = images.batch(index)
-        if noise:
-            pixels = x * std + mean + noise * torch.randn(x.shape, generator=generator)
-            x = ((pixels.clamp(0, 1) - mean) / std).contiguous(memory_format=torch.channels_last)
-        yield x, y
+        yield (noisy(x, images, noise, generator) if noise else x), y

@@ -166,12 +166,11 @@ def alone(out: Path) -> Iterator[None]:
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ArchrepError(
-                f"{out}: another process is measuring into it. Wait for it, or choose another --out."
-            ) from error
-        except OSError:
-            pass  # a file system without locks
+        except OSError as error:  # others than this: a file system without locks
+            if isinstance(error, BlockingIOError):
+                raise ArchrepError(
+                    f"{out}: another process is measuring into it. Wait for it, or choose another --out."
+                ) from error
         try:
             yield
         finally:

@@ -14,6 +14,7 @@ from archrep.data.targets import TARGETS
 from archrep.errors import ArchrepError
 from archrep.probe.pairs import kendall_tau
 from archrep.probe.reference import Ceiling, noise_ceiling
+from archrep.probe.render import markdown_table
 from archrep.space.specs import architectures
 
 
@@ -115,7 +116,7 @@ def _columns(card: LabelCard) -> str:
     extra = {
         name: {k: v for k, v in facts[name].items() if k not in ("unit", "direction", "meaning")} for name in facts
     }
-    return _table(
+    return markdown_table(
         ["column", "unit", "better", "meaning", "measured"],
         [
             [
@@ -127,6 +128,7 @@ def _columns(card: LabelCard) -> str:
             ]
             for name in card.targets
         ],
+        align="---",
     )
 
 
@@ -154,7 +156,7 @@ def _noise(card: LabelCard) -> str:
         "τ between seeds: Kendall's τ of the labels of one seed with those of another, mean over pairs of seeds. Noise "
         "ceiling: the τ that the true values would have with the table's averages over seeds (archrep.probe.reference)."
     )
-    return told + "\n\n" + _table(["target", "τ between seeds", "architectures", "noise ceiling"], rows)
+    return told + "\n\n" + markdown_table(["target", "τ between seeds", "architectures", "noise ceiling"], rows)
 
 
 def _failures(card: LabelCard) -> str:
@@ -170,13 +172,8 @@ def _failures(card: LabelCard) -> str:
 
 def _frame(frame: pd.DataFrame) -> str:
     rows = [[f"`{name}`", *(_number(v) for v in row)] for name, row in zip(frame.index, frame.to_numpy(), strict=True)]
-    return _table(["", *map(str, frame.columns)], rows)
+    return markdown_table(["", *map(str, frame.columns)], rows)
 
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [list(head), ["---"] * len(head), *(list(row) for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -112,18 +112,19 @@ def as_markdown(report: Report, command: str) -> str:
     ]
     parts = [
         markdown(title(report), HEAD, rows, notes(report), command).rstrip(),
-        _table(MORE, [more(s) for s in report.scores]),
+        markdown_table(MORE, [more(s) for s in report.scores]),
         f"Calibration of {report.reference}: test architectures inside their intervals, and the median width.",
-        _table(("level", "inside", "width"), levels),
+        markdown_table(("level", "inside", "width"), levels),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def markdown(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str], command: str) -> str:
     """A table under its title and the command that made it, then notes."""
-    return "\n\n".join([f"# {title}", f"`{command}`", _table(head, rows), *notes]) + "\n"
+    return "\n\n".join([f"# {title}", f"`{command}`", markdown_table(head, rows), *notes]) + "\n"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str = "---:") -> str:
+    """A table whose columns after the first are aligned like that."""
+    lines = [head, ["---", *[align] * (len(head) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,7 +1,7 @@
 """The pool of a search: labelled architectures of one space, with classes, neighbours and encodings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -84,7 +84,7 @@ def make_pool(
     finite = np.isfinite(labels.table[select_by].to_numpy(dtype=float))
     if missing := int((inside & ~finite).sum()):
         notes.append(f"{missing:,} architectures without a finite {select_by}, left out")
-    part = _rows(labels, inside & finite)
+    part = labels.take(inside & finite)
     task = make_task(part, target_name, specs, context, embeddings)
     notes += [f"{count:,} {reason}" for reason, count in task.excluded.items()]
     table = part.table.loc[[a.id for a in task.architectures]]
@@ -125,13 +125,6 @@ def _columns(labels: Labels, target: str, select_by: str | None) -> tuple[str, s
     if one.higher_is_better != other.higher_is_better:
         raise ArchrepError(f"{select_by} and {target} have different directions; select by a label of the same kind.")
     return target, select_by, notes
-
-
-def _rows(labels: Labels, chosen: np.ndarray) -> Labels:
-    """The labels of some rows of the table."""
-    table = labels.table[chosen]
-    runs = labels.runs[labels.runs["arch"].isin(table.index)] if labels.runs is not None else None
-    return replace(labels, table=table, runs=runs)
 
 
 def _neighbours(

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
@@ -150,9 +150,7 @@ def _comparable(labels: Labels, cells: str) -> tuple[Labels, list[str]]:
             f"{labels.path}: its labels are of {', '.join(sorted(set(spaces)))}, of which nothing can be learned about "
             f"{cells or 'networks without cells'} by these encoders; choose --encoders graph-features:network."
         )
-    table = labels.table[fits]
-    runs = labels.runs[labels.runs["arch"].isin(table.index)] if labels.runs is not None else None
-    return replace(labels, table=table, runs=runs), [f"{(~fits).sum():,} labels of spaces other than the pool's"]
+    return labels.take(fits), [f"{(~fits).sum():,} labels of spaces other than the pool's"]
 
 
 def _fit(task: Task, choice: str, seed: int) -> FittedProbe:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from archrep.probe.render import markdown
 from archrep.search.pool import Pool
 from archrep.search.simulate import Trajectory
 
@@ -61,10 +62,6 @@ def meaning(pool: Pool, budget: int) -> list[str]:
 def as_markdown(name: str, rows: list[dict], compared: pd.DataFrame, notes: Sequence[str], command: str) -> str:
     """The table and what it means."""
     head = list(rows[0])
-    lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
-    lines += ["| " + " | ".join(str(row[column]) for column in head) + " |" for row in rows]
     differences = "\n".join(f"- {difference_line(row)}" for row in compared.to_dict("records"))
-    return (
-        "\n\n".join(part for part in [f"# {name}", f"`{command}`", "\n".join(lines), *notes, differences] if part)
-        + "\n"
-    )
+    cells = [[str(row[column]) for column in head] for row in rows]
+    return markdown(name, head, cells, [*notes, *filter(None, [differences])], command)

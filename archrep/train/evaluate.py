@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from archrep.data.images import Images
+from archrep.data.images import Images, noisy
 from archrep.ghn.model import GHN
 from archrep.space.architecture import Architecture
 from archrep.space.deepnets import Stream, fitted
@@ -65,13 +65,6 @@ class Batches:
             seed = int(Stream("archrep", "noise", self.seed, number).choice(range(2**62)))
             x = noisy(x, self.images, self.noise, torch.Generator().manual_seed(seed))
         return x.to(self.device), y.to(self.device)
-
-
-def noisy(x: Tensor, images: Images, noise: float, generator: torch.Generator) -> Tensor:
-    """Normalised images (k, 3, H, W) with noise of that standard deviation on their pixels in [0, 1], clipped there."""
-    mean, std = (torch.tensor(v)[:, None, None] for v in (images.mean, images.std))
-    pixels = x * std + mean + noise * torch.randn(x.shape, generator=generator)
-    return ((pixels.clamp(0, 1) - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def evaluate(

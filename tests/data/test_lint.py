@@ -89,6 +89,7 @@ def test_valid_and_test_mixed_up():
         clean(accuracy=test, accuracy_val=test)
     )
     assert ("error", "valid/test confusion", ("accuracy",)) in found(clean(), {"accuracy": {"split": "valid"}})
+    assert found(clean(), {"accuracy": {"split": "val", "dataset": "imagenet"}}) == []  # whose test labels nobody has
     pair = found(clean(cifar100_valid_200ep=test, cifar100_test_200ep=test))
     assert ("error", "valid/test confusion", ("cifar100_valid_200ep", "cifar100_test_200ep")) in pair
 
