@@ -110,6 +110,7 @@ def _print_summary(summary: list[dict], archs_of: list[list[str]], images: int, 
         columns,
         lines,
         columns[: columns.index("n")],
+        framed=True,
     )
     for s, (ghn, name, *_) in zip(summary, lines, strict=True):
         if s["failed"] or s["non_finite"]:

@@ -105,7 +105,7 @@ def _print_summary(summary: list[dict], budget: str) -> None:
         for s in summary
     ]
     columns = ["initialisation", "n", "runs", "mean", "95 % interval", "max"]
-    options.print_table(f"Test accuracy (%) after fine-tuning, {budget}", columns, lines, columns[:1])
+    options.print_table(f"Test accuracy (%) after fine-tuning, {budget}", columns, lines, columns[:1], framed=True)
     for s in summary:
         if s.get("failed") or s.get("diverged"):
             print(f"{s['init']}: {s['failed']} runs failed (not in the mean), {s['diverged']} diverged (in the mean)")

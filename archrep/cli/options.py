@@ -127,20 +127,29 @@ def percent(*values: float | None) -> str:
 
 
 def print_table(
-    title: str, columns: Sequence[str], lines: Iterable[Sequence[str]], words: Collection[str], fold: bool = False
+    title: str,
+    columns: Sequence[str],
+    lines: Iterable[Sequence[str]],
+    words: Collection[str],
+    fold: bool = False,
+    framed: bool = False,
 ) -> None:
     """A table on stdout, its text as it is: no markup, no emoji.
 
     Args:
         words: columns that stand at the left; others are numbers. fold: break what is too long over several lines.
+        framed: with lines between columns, for tables that are narrow enough.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(title=title)
+    if not framed:
+        table.box, table.padding, table.pad_edge = box.SIMPLE_HEAD, (0, 1, 0, 0), False
     for name in columns:
         table.add_column(name, justify="left" if name in words else "right", no_wrap=not fold, overflow="fold")
     for cells in lines:
         table.add_row(*cells)
-    Console(width=None if sys.stdout.isatty() else 160, markup=False, emoji=False, highlight=False).print(table)
+    width = None if sys.stdout.isatty() else 120 if framed else 160
+    Console(width=width, markup=False, emoji=False, highlight=False).print(table)
