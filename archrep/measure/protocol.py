@@ -66,7 +66,7 @@ class Protocol:
 
 QUICK = Protocol(
     "quick-2",
-    steps=200,
+    steps=120,
     batch=32,
     lr=4e-3,
     augment=False,
