@@ -17,7 +17,8 @@ from tests.cli import here
 from tests.ghn.test_released import as_released
 
 
-def run(*args, cwd=None, env=None):
+def typed(*args, cwd=None, env=None):
+    """The command in a process of its own."""
     command = [sys.executable, "-m", "archrep.cli", *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=280)
 
@@ -28,7 +29,7 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     GHN.untrained(seed=2).save(folder / "ghn.safetensors")
     archs = "deepnets-small:train:0-23"
-    done = run("embed", "--checkpoint", folder / "ghn.safetensors", "--archs", archs, "--out", folder / "e.parquet")
+    done = typed("embed", "--checkpoint", folder / "ghn.safetensors", "--archs", archs, "--out", folder / "e.parquet")
     assert done.returncode == 0, done.stderr
     table = read_embeddings(folder / "e.parquet").table
     pd.DataFrame({"arch": table.index, "accuracy": table["nodes"], "flops": table["params"], "odd": 1.0}).to_csv(
@@ -48,7 +49,7 @@ def test_embed_writes_what_the_model_computes(files):
 def test_probe_and_map(files, tmp_path):
     tables = ("--embeddings", files / "e.parquet", "--labels", files / "l.csv")
     quick = ("--probe", "ridge", "--checkpoint", files / "ghn.safetensors")
-    done = run("probe", *tables, *quick, "--target", "accuracy", "--out", tmp_path / "p")
+    done = here.archrep("probe", *tables, *quick, "--target", "accuracy", "--out", tmp_path / "p")
     assert done.returncode == 0, done.stderr
     assert "ghn-untrained" in done.stdout
     assert "Kendall" in done.stdout
@@ -60,22 +61,22 @@ def test_probe_and_map(files, tmp_path):
     assert {p.name for p in (tmp_path / "p").iterdir()} == figures | others
 
     new = ("--archs", "deepnets-small:train:30-33", "--checkpoint", files / "ghn.safetensors")
-    done = run("predict-target", "--probe", tmp_path / "p", *new, "--out", tmp_path / "new.csv")
+    done = here.archrep("predict-target", "--probe", tmp_path / "p", *new, "--out", tmp_path / "new.csv")
     assert done.returncode == 0, done.stderr
     assert "Predicted accuracy (%) of 4 architectures, refused 0" in done.stdout
     predicted = pd.read_csv(tmp_path / "new.csv")
     assert list(predicted.columns) == ["arch", "accuracy", "low", "high"]
     assert (predicted["low"] <= predicted["accuracy"]).all()
 
-    done = run("map", *tables, "--color", "split", "--out", tmp_path / "map")
+    done = here.archrep("map", *tables, "--color", "split", "--out", tmp_path / "map")
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("map.*"))) == 3
-    again = run("map", *tables, "--color", "split", "--out", tmp_path / "map")
+    again = here.archrep("map", *tables, "--color", "split", "--out", tmp_path / "map")
     assert again.returncode == 2
 
 
 def test_evaluate_json(files):
-    done = run(
+    done = here.archrep(
         *("evaluate", "--checkpoint", files / "ghn.safetensors", "--data", "digits", "--images", 64),
         *("--archs", "deepnets-small:test:0-1", "--untrained", "--json"),
     )
@@ -88,14 +89,14 @@ def test_evaluate_json(files):
 
 @pytest.mark.shared
 def test_evaluate_shows_failures_and_published_figures(files, cifar10_folder, tmp_path):
-    done = run(
+    done = here.archrep(
         *("evaluate", "--checkpoint", files / "ghn.safetensors", "--data", cifar10_folder, "--images", 64),
         *("--archs", "nasbench_macro:00000000", "--archs", "deepnets:bnfree:0", "--archs", "missing.py:net"),
         cwd=tmp_path,
     )
     assert done.returncode == 2
     (tmp_path / "nets.py").write_text(OWN + "\nclass Large(Net):\n    input_shape = (3, 64, 64)\n")
-    done = run(
+    done = here.archrep(
         *("evaluate", "--checkpoint", files / "ghn.safetensors", "--data", cifar10_folder, "--images", 64),
         *("--archs", "deepnets:bnfree:0", "--archs", "nets.py:Large", "--out", "e.csv"),
         cwd=tmp_path,
@@ -127,7 +128,7 @@ class Net(nn.Module):
 def test_predict_writes_a_state_dict_that_the_network_loads(files, tmp_path):
     (tmp_path / "nets.py").write_text(OWN)
     command = ("predict", "--checkpoint", files / "ghn.safetensors", "--arch", "nets.py:Net", "--out", "p.safetensors")
-    done = run(*command, cwd=tmp_path)
+    done = here.archrep(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "spare.weight, spare.bias" in done.stdout
     names = {}
@@ -138,7 +139,7 @@ def test_predict_writes_a_state_dict_that_the_network_loads(files, tmp_path):
     assert predicted
     for name, value in predicted.items():
         assert torch.equal(network.get_parameter(name), value)
-    again = run(*command, cwd=tmp_path)
+    again = here.archrep(*command, cwd=tmp_path)
     assert again.returncode == 2
     assert "--force" in again.stderr
 
@@ -151,7 +152,7 @@ def test_embed_goes_on_after_networks_that_fail(files, tmp_path):
     options = [part for arch in archs for part in ("--archs", arch)]
     environment = os.environ | {"ARCHREP_TIMEOUT": "2"}
     command = ("embed", "--checkpoint", files / "ghn.safetensors", *options, "--out", "e.parquet")
-    done = run(*command, cwd=tmp_path, env=environment)
+    done = typed(*command, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     refused = [line for line in done.stderr.splitlines() if line.startswith("Refused: ")]
     assert [line.split()[1] for line in refused] == ["broken.py:", "nets.py:hang:", "nets.py:text:"]
@@ -162,7 +163,7 @@ def test_embed_goes_on_after_networks_that_fail(files, tmp_path):
 def test_cells_without_a_graph_are_left_out_and_reported(files, tmp_path):
     """Cells of NAS-Bench-201 whose output does not depend on their input have none."""
     command = ("embed", "--checkpoint", files / "ghn.safetensors", "--archs", "nasbench201:all", "--limit", 130)
-    done = run(*command, "--out", "e.parquet", cwd=tmp_path)
+    done = here.archrep(*command, "--out", "e.parquet", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     refused = [line for line in done.stderr.splitlines() if line.startswith("Refused: ")]
     assert len(refused) == 21
@@ -174,12 +175,14 @@ def test_cells_without_a_graph_are_left_out_and_reported(files, tmp_path):
 
 def test_released_checkpoints_convert_and_load_directly(files, tmp_path):
     torch.save(as_released(GHN.load(files / "ghn.safetensors")), tmp_path / "ghn2.pt")
-    done = run("convert", "ghn2.pt", "--out", "ghn2.safetensors", cwd=tmp_path)
+    done = here.archrep("convert", "ghn2.pt", "--out", "ghn2.safetensors", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "1,620,764 parameters" in done.stdout
     for name in ("ghn2.pt", "ghn2.safetensors"):
         out = f"{name}.parquet"
-        done = run("embed", "--checkpoint", name, "--archs", "deepnets-small:train:0-3", "--out", out, cwd=tmp_path)
+        done = here.archrep(
+            "embed", "--checkpoint", name, "--archs", "deepnets-small:train:0-3", "--out", out, cwd=tmp_path
+        )
         assert done.returncode == 0, done.stderr
         read = read_embeddings(tmp_path / out)
         assert abs(read.values - read_embeddings(files / "e.parquet").values[:4]).max() < 1e-5
