@@ -27,7 +27,7 @@ def command(*args):
 
 
 def run(*args, cwd):
-    return subprocess.run(command(*args), capture_output=True, text=True, timeout=280, cwd=cwd)
+    return here.archrep("measure", *args, *SMOKE, cwd=cwd)
 
 
 def test_sigkill_loses_nothing_and_the_same_command_continues(tmp_path):
