@@ -5,7 +5,8 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_all_start_methods, get_context, parent_process
+from multiprocessing.context import BaseContext
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -17,10 +18,22 @@ T = TypeVar("T")
 _work: Callable[..., Any] | None = None  # what a worker process calls
 
 
+def process_context() -> BaseContext:
+    """Where worker processes come from: forks of a clean process that has done the slow imports once.
+
+    They start at once and share the memory of what was imported. Systems without forks start processes anew.
+    """
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["archrep.graph"])  # torch and torch_geometric
+    return context
+
+
 def in_processes(
     work: Callable[..., T], jobs: Sequence[tuple], workers: int, threads: int = 1
 ) -> Iterator[tuple[int, T]]:
-    """Calls `work(*job)` for every job in spawned processes; yields (position of the job, result) as they finish.
+    """Calls `work(*job)` for every job in worker processes; yields (position of the job, result) as they finish.
 
     Args:
         work: picklable; every process gets one copy for all its jobs, tensors in shared memory.
@@ -29,7 +42,7 @@ def in_processes(
     Raises:
         ArchrepError: if a process dies.
     """
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(work, threads))
+    pool = ProcessPoolExecutor(workers, process_context(), initializer=_start, initargs=(work, threads))
     try:
         futures = {pool.submit(_call, job): position for position, job in enumerate(jobs)}
         for future in as_completed(futures):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Thread
@@ -17,6 +17,7 @@ import torch
 
 from archrep.measure.crew import Event, Run, attempt
 from archrep.measure.network import Measuring
+from archrep.workers import process_context
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class Worker:
 
 
 class LocalCrew:
-    """Spawned processes; images are in memory that all of them share.
+    """Processes; images are in memory that all of them share.
 
     With a GPU, all of them use it at once: small networks leave most of it idle. Several GPUs are taken in turn.
     """
@@ -45,7 +46,7 @@ class LocalCrew:
         """
         self.workers = workers or 1
         self._work, self._threads, self._memory = work, threads, memory
-        self._context = get_context("spawn")
+        self._context = process_context()
         self._number = count()
 
     def start(self) -> Worker:

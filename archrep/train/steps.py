@@ -15,6 +15,7 @@ from archrep.space.deepnets import Emitter, Stream, make_plan
 from archrep.train.config import TrainConfig
 from archrep.train.group import Group
 from archrep.train.meta_batches import meta_batches
+from archrep.workers import process_context
 
 NODE_MACS = 110_000  # multiply-accumulates that take as long as a node does besides, with 64 small images on a CPU core
 
@@ -87,7 +88,7 @@ class Steps(Dataset[Step]):
             batch_size=None,
             sampler=range(first, len(self)),
             num_workers=self.config.workers,
-            multiprocessing_context="spawn",
+            multiprocessing_context=process_context(),
             pin_memory=self.group.device.type == "cuda",
             prefetch_factor=4,
         )
