@@ -6,19 +6,21 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_all_start_methods, get_context, parent_process
-from multiprocessing.context import BaseContext
 from threading import Thread
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from archrep.errors import ArchrepError
 
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, SpawnContext
+
 T = TypeVar("T")
 _work: Callable[..., Any] | None = None  # what a worker process calls
 
 
-def process_context() -> BaseContext:
+def process_context() -> "ForkServerContext | SpawnContext":
     """Where worker processes come from: forks of a clean process that has done the slow imports once.
 
     They start at once and share the memory of what was imported. Systems without forks start processes anew.
