@@ -40,6 +40,7 @@ def embed(
     from archrep.errors import ArchrepError
     from archrep.files import file_digest, provenance, refuse_existing
     from archrep.ghn import GHN
+    from archrep.graph.summary import COLUMNS, summarise
     from archrep.shipped import CHECKPOINT, LABELS, shipped
     from archrep.space import architectures
 
@@ -49,7 +50,7 @@ def embed(
     vocabulary = ghn.config.vocabulary
     refused: list[str] = []
     selected = itertools.islice(architectures(*(archs or [str(shipped(LABELS))]), refused=refused), limit)
-    columns: dict[str, list] = {name: [] for name in ("arch", "space", "split", "nodes", "params")}
+    columns: dict[str, list] = {name: [] for name in ("arch", "space", "split", *COLUMNS)}
     values = []
     mapped: dict[str, tuple[str, int]] = {}
     with tqdm(unit="arch", disable=not sys.stderr.isatty()) as bar:
@@ -58,9 +59,9 @@ def embed(
             if captured:
                 values.append(ghn.embed([a.graph_in(vocabulary) for a in captured]).numpy())
             for a in captured:
-                row = (a.id, a.space, a.split, len(a.graph_in(vocabulary).primitive), a.graph_in(vocabulary).num_params)
-                for column, value in zip(columns.values(), row, strict=True):
-                    column.append(value)
+                row = {"arch": a.id, "space": a.space, "split": a.split, **summarise(a.graph_in(vocabulary))}
+                for name, column in columns.items():
+                    column.append(row[name])
             bar.update(len(chunk))
     for reason in refused[:SHOWN]:
         print(f"Refused: {reason}", file=sys.stderr)
