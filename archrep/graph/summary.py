@@ -6,7 +6,8 @@ from archrep.graph.archgraph import ArchGraph
 
 # Primitives that say how parts are joined, normalised or shifted, not what is computed.
 GLUE = frozenset(
-    "sum concat input bias bn ln pos_enc glob_avg group_norm instance_norm rms_norm scale parameter gate".split()
+    ("sum", "concat", "gate", "input", "pos_enc", "parameter", "glob_avg", "bias", "scale")
+    + ("bn", "ln", "group_norm", "instance_norm", "rms_norm")
 )
 COLUMNS = ("nodes", "depth", "params", "ops", "op_mix")
 
