@@ -5,10 +5,8 @@ from collections import Counter
 from archrep.graph.archgraph import ArchGraph
 
 # Primitives that say how parts are joined, normalised or shifted, not what is computed.
-GLUE = frozenset(
-    ("sum", "concat", "gate", "input", "pos_enc", "parameter", "glob_avg", "bias", "scale")
-    + ("bn", "ln", "group_norm", "instance_norm", "rms_norm")
-)
+GLUE = {"sum", "concat", "gate", "input", "pos_enc", "parameter", "glob_avg", "bias", "scale", "bn", "ln"}
+GLUE |= {"group_norm", "instance_norm", "rms_norm"}
 COLUMNS = ("nodes", "depth", "params", "ops", "op_mix")
 
 
