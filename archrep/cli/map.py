@@ -1,5 +1,6 @@
 """`archrep map`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -7,45 +8,115 @@ import typer
 
 from archrep.cli import options
 
+DRAWN = 50_000  # points that a picture can show and a browser can move
+
 
 def map_embeddings(
-    embeddings: Annotated[Path | None, typer.Option(help="Embedding table; default: the shipped one.")] = None,
+    embeddings: Annotated[
+        list[Path] | None, typer.Option(help="Embedding table; may be repeated. Default: the shipped one.")
+    ] = None,
     labels: Annotated[
         Path | None, typer.Option(help="Label table whose columns can colour the map; default: the shipped one.")
     ] = None,
     color: Annotated[str, typer.Option(help="Column of either table.")] = "accuracy",
+    html: Annotated[bool, typer.Option("--html", help="Write an interactive page, too: PREFIX.html.")] = False,
     out: Annotated[Path, typer.Option(help="Prefix of the files: PREFIX.png, .svg and .csv.")] = Path("map"),
     seed: options.Seed = 0,
     force: options.Force = False,
+    json: options.Json = False,
 ) -> None:
     """Draw a UMAP map of an embedding table, coloured by a column.
 
-    Example: `archrep map --color accuracy --out figures/map-accuracy`
+    Example: `archrep map --color accuracy --html --out figures/map-accuracy`
 
-    Without options, the shipped embeddings are drawn, coloured by measured accuracy.
+    Without options, the shipped embeddings are drawn, coloured by measured accuracy. Several tables of one GHN are
+    drawn together: `--embeddings mine.parquet --embeddings others.parquet`. Of more than 50,000 architectures, a
+    random sample of 50,000 is drawn, and the title says so.
     """
+    from archrep.files import refuse_existing, to_json
+    from archrep.plot.style import refuse_existing_figure, save_figure
+    from archrep.plot.umap_map import draw_map, project
+
+    refuse_existing_figure(out, force)
+    page = out.with_name(out.name + ".html")
+    if html:
+        refuse_existing(page, force)
+    table, values = _read(embeddings)
+    shown, of = _sample(len(table), seed)
+    points, unit = _labelled(table.iloc[shown], labels, color)
+    points = points.assign(**dict(zip("xy", project(values[shown], seed).T, strict=True))).reset_index()
+    places = {" ".join(filter(None, place)) for place in zip(points["space"], points["split"], strict=True)}
+    note = f"{', '.join(sorted(places))} · n = {of}{len(table):,} · seed {seed}"
+    written = save_figure(draw_map(points, color, unit, f"UMAP of GHN embeddings · {note}"), points, out, force)
+    if html:
+        from archrep.data.targets import TARGETS
+        from archrep.plot.page import write_page
+
+        units = {name: target.unit for name, target in TARGETS.items()}
+        write_page(points, color, page, "UMAP of GHN embeddings", note, units, force)
+        written.append(page)
+    if json:
+        print(to_json({"n": len(table), "drawn": len(points), "color": color, "seed": seed, "files": written}))
+        return
+    for path in written:
+        print(f"Map: {path}")
+
+
+def _sample(count: int, seed: int):
+    """Which rows are drawn, and what the title says before their number."""
+    import numpy as np
+
+    if count <= DRAWN:
+        return np.arange(count), ""
+    print(f"Drawn: a random sample of {DRAWN:,} of {count:,} architectures (--seed {seed}).", file=sys.stderr)
+    return np.sort(np.random.default_rng(seed).choice(count, DRAWN, replace=False)), f"{DRAWN:,} drawn at random of "
+
+
+def _read(paths: list[Path] | None):
+    """Rows and embeddings of one or several tables; an architecture that several have is taken from the first.
+
+    Raises:
+        ArchrepError: if they were made with different GHNs.
+    """
+    import numpy as np
+    import pandas as pd
+
     from archrep.data.embeddings import read_embeddings
+    from archrep.errors import ArchrepError
+    from archrep.shipped import EMBEDDINGS, shipped
+
+    paths = paths or [shipped(EMBEDDINGS)]
+    tables = [read_embeddings(path) for path in paths]
+    for path, table in zip(paths, tables, strict=True):
+        if table.header.get("checkpoint_digest") != tables[0].header.get("checkpoint_digest"):
+            raise ArchrepError(
+                f"{path} was made with another GHN than {paths[0]}: their embeddings have nothing in common. "
+                "Embed both with one --checkpoint."
+            )
+    rows = pd.concat([table.table for table in tables])
+    first = ~rows.index.duplicated()
+    return rows[first], np.concatenate([table.values for table in tables])[first]
+
+
+def _labelled(points, labels: Path | None, color: str):
+    """The rows with the columns of a label table, and the unit of the colour.
+
+    Raises:
+        ArchrepError: if the labels are of other architectures, or nothing has the column `color`.
+    """
     from archrep.data.labels import read_labels
     from archrep.data.targets import TARGETS
     from archrep.errors import ArchrepError, unknown
-    from archrep.plot.style import refuse_existing_figure, save_figure
-    from archrep.plot.umap_map import draw_map, project
-    from archrep.shipped import EMBEDDINGS, LABELS, shipped
+    from archrep.shipped import LABELS, shipped
 
-    refuse_existing_figure(out, force)
-    table = read_embeddings(embeddings or shipped(EMBEDDINGS))
-    points = table.table
-    if labels is not None or color not in points:
-        labels = labels or shipped(LABELS)
-        columns = read_labels(labels).table
-        if not points.index.isin(columns.index).any():
-            raise ArchrepError(f"{labels}: none of its architectures is in the embedding table.")
+    columns = read_labels(labels or shipped(LABELS)).table
+    if points.index.isin(columns.index).any():
         points = points.join(columns[[c for c in columns if c not in points]])
+    elif labels is not None or color in columns:
+        raise ArchrepError(
+            f"{labels or 'The shipped label table'}: none of its architectures is in the embedding table. "
+            f"Give --labels that has them, or --color of {', '.join(points.columns)}."
+        )
     if color not in points:
         raise unknown("column", color, points.columns)
-    points = points.assign(**dict(zip("xy", project(table.values, seed).T, strict=True))).reset_index()
-    unit = TARGETS[color].unit if color in TARGETS else ""
-    places = sorted({f"{space} {split}" for space, split in zip(points["space"], points["split"], strict=True)})
-    title = f"UMAP of GHN embeddings · {', '.join(places)} · n = {len(points)} · seed {seed}"
-    for path in save_figure(draw_map(points, color, unit, title), points, out, force):
-        print(f"Map: {path}")
+    return points, TARGETS[color].unit if color in TARGETS else ""

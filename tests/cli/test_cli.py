@@ -233,7 +233,7 @@ ERRORS = {
     "resume and more": ("train --resume data --steps 3", "only --device and --time-limit go with it"),
     "non-canonical": ("probe --embeddings {e} --labels ragged.csv", "not a readable CSV"),
     "unknown target": ("probe --embeddings {e} --labels {l} --target acuracy", "Did you mean 'accuracy'"),
-    "unknown column": ("map --embeddings {e} --labels {l} --color depth", "Unknown column"),
+    "unknown column": ("map --embeddings {e} --labels {l} --color dept", "Did you mean 'depth'"),
     "no match": ("probe --embeddings {e} --labels other.csv", "has an embedding"),
     "constant": ("probe --embeddings {e} --labels constant.csv", "constant"),
     "not embeddings": ("probe --embeddings {ghn} --labels {l}", "not a readable Parquet"),
