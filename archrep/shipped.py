@@ -6,6 +6,7 @@ from archrep.errors import ArchrepError
 
 CHECKPOINT = "checkpoints/ghn2-cifar10-small.safetensors"
 EMBEDDINGS = "checkpoints/ghn2-cifar10-small.embeddings.parquet"
+PREDICTED = "checkpoints/predicted-accuracy.csv"
 LABELS = "labels/deepnets-small-cifar10.parquet"
 
 

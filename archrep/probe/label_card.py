@@ -85,7 +85,7 @@ def _between_seeds(runs: pd.DataFrame, target: str) -> tuple[float, int] | None:
 def render(card: LabelCard, figure: str) -> str:
     """The card as Markdown; `figure` is the path of the figure of correlations."""
     parts = [f"# Label card: {card.name}", _facts(card), "## Columns", _columns(card), "## Distributions"]
-    parts += [_distribution(card), _by_split(card), "## Noise", _noise(card), "## Failures", _failures(card)]
+    parts += [_distribution(card), _by_split(card), "## Noise", noise(card), "## Failures", _failures(card)]
     parts += ["## Correlations", f"![Kendall's τ between targets]({figure})", _frame(card.tau.round(2))]
     return "\n\n".join(parts) + "\n"
 
@@ -145,7 +145,8 @@ def _by_split(card: LabelCard) -> str:
     return "Accuracy (%) by split:\n\n" + _frame(table)
 
 
-def _noise(card: LabelCard) -> str:
+def noise(card: LabelCard) -> str:
+    """What is known of the noise of the labels, as Markdown."""
     if not card.seed_tau:
         return "One seed per architecture: the noise of the labels has not been measured."
     rows = []

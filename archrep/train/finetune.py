@@ -96,17 +96,27 @@ class Finetuning:
         running statistics from the first step on and uses them in the test; they lag behind in budgets of less than
         about 100 steps.
         """
+        network, train_accuracy, diverged = self.tune(key, architecture)
+        accuracy = _accuracy(network, self._batches)
+        return {"accuracy": accuracy, "train_accuracy": train_accuracy, "diverged": diverged}
+
+    def tune(self, key: dict, architecture: Architecture) -> tuple[nn.Module, float, bool]:
+        """The fine-tuned network, its training accuracy (%) in the last epoch, and whether it diverged."""
         device = torch.device(self.device)
+        network, _ = self.start(key, architecture)
+        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        with seeded(_seed(key["seed"], 1), device):  # dropout
+            return network, *_train(network, self.recipe, self.train, key["seed"], device)
+
+    def start(self, key: dict, architecture: Architecture) -> tuple[nn.Module, ArchGraph]:
+        """The network before its first step, and its graph."""
         architecture = fitted(architecture, self.num_classes, self.train.image_size)
+        graph = architecture.graph_in(self.ghn.config.vocabulary)
         with seeded(_seed(key["seed"], 0)):
             network = architecture.build()
         if key["init"] == "ghn":
-            fill(network, self._ghn, architecture.graph_in(self.ghn.config.vocabulary), self.num_classes)
-        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        with seeded(_seed(key["seed"], 1), device):  # dropout
-            train_accuracy, diverged = _train(network, self.recipe, self.train, key["seed"], device)
-        accuracy = _accuracy(network, self._batches)
-        return {"accuracy": accuracy, "train_accuracy": train_accuracy, "diverged": diverged}
+            fill(network, self._ghn, graph, self.num_classes)
+        return network, graph
 
     @cached_property
     def _ghn(self) -> GHN:
