@@ -20,7 +20,7 @@ from archrep.files import atomic
 CLASSES = 10  # as many as colours can tell apart
 FEW = 10_000  # points that are drawn large
 GREY = "#bbbbbb"
-NUMBER = CustomJSHover(code="return Number.isNaN(value) ? 'no value' : String(Number(value.toPrecision(4)))")
+NUMBER = "return String(Number(value.toPrecision(4)))"
 
 
 def write_page(
@@ -80,7 +80,7 @@ def _column(values: pd.Series, field: str) -> tuple[dict[str, object], dict[str,
         return {field: numbers}, {"mapper": mapper, "shade": field, "missing": len(numbers) - len(finite), **told}
     text = values.astype(object).where(values.notna(), "no value").astype(str)
     counts = text.value_counts()
-    if len(counts) > max(CLASSES, len(text) // 10):  # names rather than classes
+    if len(counts) > max(CLASSES, len(text) // 4):  # names rather than classes
         return {field: text.tolist()}, {}
     told, shades = _classes(text, counts)
     return {field: text.tolist(), f"{field}_class": shades}, {"shade": f"{field}_class", **told}
@@ -125,7 +125,8 @@ def _plot(source: ColumnDataSource, columns: list[dict]) -> figure:
         nonselection_glyph=Scatter(**look | {"fill_color": "#cccccc", "fill_alpha": 0.25, "line_color": None}),
     )
     circles.name = "circles"
-    tooltips = [("arch", "@arch"), *((c["name"], "@" + c["field"]) for c in columns)]
-    numbers = {f"@{c['field']}": NUMBER for c in columns if isinstance(source.data[c["field"]], np.ndarray)}
-    plot.add_tools(HoverTool(tooltips=tooltips, formatters=numbers, renderers=[circles]))
+    numbers = {c["field"] for c in columns if isinstance(source.data[c["field"]], np.ndarray)}
+    told = ((c["name"], f"@{c['field']}{{custom}}" if c["field"] in numbers else f"@{c['field']}") for c in columns)
+    formatters = dict.fromkeys((f"@{field}" for field in numbers), CustomJSHover(code=NUMBER))
+    plot.add_tools(HoverTool(tooltips=[("arch", "@arch"), *told], formatters=formatters, renderers=[circles]))
     return plot
