@@ -13,12 +13,8 @@ from tests.cli import here
 
 def write_table(path, names, header=None):
     rng = np.random.default_rng(len(names))
-    columns = {
-        "arch": names,
-        "space": ["own"] * len(names),
-        "split": [""] * len(names),
-        "depth": list(range(len(names))),
-    }
+    n = len(names)
+    columns = {"arch": names, "space": ["own"] * n, "split": [""] * n, "depth": list(range(n))}
     write_embeddings(path, columns, rng.normal(size=(n, 4)), header or {"checkpoint_digest": "a"}, False)
 
 
