@@ -45,7 +45,7 @@ def draw_maps(
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for cell, (column, what, (x, y)) in zip(axes, cells, strict=False):
             draw = _numbers if _is_numeric(points[column]) else _categories
-            draw(cell, points.rename(columns={x: "_x", y: "_y"}), column)
+            draw(cell, points.assign(_x=points[x], _y=points[y]), column)
             cell.set(xlabel="UMAP 1", ylabel="UMAP 2", xticks=[], yticks=[])
             cell.set_title(what, fontsize=11)
         for empty in axes[len(cells) :]:
@@ -95,7 +95,15 @@ def _categories(axes: Axes, points: pd.DataFrame, column: str) -> None:
             linewidth=0.3,
             label=f"{name} ({len(part)})",
         )
-    axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5), borderaxespad=0.2)
+    axes.legend(
+        frameon=False,
+        fontsize=9,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.07),
+        ncol=3,
+        columnspacing=1,
+        handletextpad=0.2,
+    )
 
 
 def _size(n: int) -> float:
