@@ -21,6 +21,7 @@ def embed(
     device: options.Device = "auto",
     threads: options.Threads = None,
     force: options.Force = False,
+    json: options.Json = False,
 ) -> None:
     """Embed architectures with a GHN: one row per architecture, the mean of its final node states.
 
@@ -38,7 +39,7 @@ def embed(
 
     from archrep.data.embeddings import write_embeddings
     from archrep.errors import ArchrepError
-    from archrep.files import file_digest, provenance, refuse_existing
+    from archrep.files import file_digest, provenance, refuse_existing, to_json
     from archrep.ghn import GHN
     from archrep.graph.summary import COLUMNS, summarise
     from archrep.shipped import CHECKPOINT, LABELS, shipped
@@ -79,7 +80,11 @@ def embed(
         "provenance": provenance(),
     }
     write_embeddings(out, columns, np.concatenate(values), header, force)
-    print(f"Embeddings of {len(columns['arch'])} architectures ({ghn.config.hidden}-dimensional): {out}")
+    if json:
+        counts = {"architectures": len(columns["arch"]), "refused": refused, "dimensions": ghn.config.hidden}
+        print(to_json({**counts, "mapped": {kind: near for kind, (near, _) in mapped.items()}, "out": out}))
+    else:
+        print(f"Embeddings of {len(columns['arch'])} architectures ({ghn.config.hidden}-dimensional): {out}")
     print(f"Captured: {len(columns['arch'])}, refused: {len(refused)}", file=sys.stderr)
     for kind, (nearest, count) in sorted(mapped.items()):
         print(f"No primitive for {kind} ({count} nodes): the nearest is {nearest}", file=sys.stderr)

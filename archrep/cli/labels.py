@@ -30,6 +30,7 @@ def import_labels(
         str | None, typer.Option(help="Of timm: a tag, or a pattern such as ra*_in1k; default: the most common one.")
     ] = None,
     force: options.Force = False,
+    json: options.Json = False,
 ) -> None:
     """Turn published results into a label table that says of every column what it is.
 
@@ -43,7 +44,7 @@ def import_labels(
     from archrep.data.imported import Request
     from archrep.data.tables import write_table
     from archrep.errors import ArchrepError
-    from archrep.files import file_digest, provenance, refuse_existing
+    from archrep.files import file_digest, provenance, refuse_existing, to_json
 
     if out.suffix != ".parquet" or out.is_dir():
         raise ArchrepError(f"{out}: a label table is a Parquet file; give --out a name that ends in .parquet.")
@@ -52,12 +53,16 @@ def import_labels(
     facts = provenance(source=file.name, source_digest=file_digest(file), counted=adapted.counted)
     header = {"format": 1, "kind": "labels", "columns": adapted.columns, "provenance": facts}
     write_table(pa.Table.from_pandas(adapted.table, preserve_index=False), header, out, force)
+    number = adapted.table["arch"].nunique()
+    if json:
+        print(to_json({"architectures": number, "counted": adapted.counted, "columns": adapted.columns, "out": out}))
+        return
     for reason, count in adapted.counted.items():
         print(f"{count}: {reason}", file=sys.stderr)
     for name in ("accuracy", "accuracy_val"):
         if name in adapted.table:
             print(f"{name}: {_told(adapted.columns[name])}")
-    print(f"Labels of {adapted.table['arch'].nunique()} architectures: {out}")
+    print(f"Labels of {number} architectures: {out}")
 
 
 def _told(facts: dict) -> str:
@@ -101,12 +106,13 @@ def card(
         Path | None, typer.Option(help="Card to write (Markdown); default: beside the table, under its name.")
     ] = None,
     force: options.Force = False,
+    json: options.Json = False,
 ) -> None:
     """Describe measured labels: protocol, hardware, distributions, noise of seeds, failures, correlations.
 
     Example: `archrep labels card labels/deepnets-small-cifar10.parquet`
     """
-    from archrep.files import atomic, refuse_existing
+    from archrep.files import atomic, refuse_existing, to_json
     from archrep.plot.labels import draw_correlations
     from archrep.plot.style import refuse_existing_figure, save_figure
     from archrep.probe.label_card import describe, render
@@ -119,4 +125,9 @@ def card(
     paths = save_figure(*draw_correlations(described), prefix, force)
     with atomic(out, force) as temporary:
         temporary.write_text(render(described, paths[0].name))
+    if json:
+        print(
+            to_json({"architectures": described.architectures, "seed_tau": described.seed_tau, "files": [out, *paths]})
+        )
+        return
     print(f"Card of {described.architectures} architectures: {out} ({', '.join(p.name for p in paths)})")

@@ -16,6 +16,7 @@ def predict(
     device: options.Device = "auto",
     threads: options.Threads = None,
     force: options.Force = False,
+    json: options.Json = False,
 ) -> None:
     """Predict all parameters of an architecture with a GHN: a state dict that its network loads.
 
@@ -23,13 +24,13 @@ def predict(
 
     Parameters that the GHN cannot predict keep their initialisation (`--seed`) and are listed.
     """
-    import json
+    from json import dumps
 
     from safetensors.torch import save_file
     from torch import Tensor
 
     from archrep.errors import ArchrepError
-    from archrep.files import atomic, file_digest, provenance, refuse_existing
+    from archrep.files import atomic, file_digest, provenance, refuse_existing, to_json
     from archrep.ghn import GHN, predict_parameters
     from archrep.seeding import seeded
     from archrep.shipped import CHECKPOINT, shipped
@@ -54,7 +55,10 @@ def predict(
         raise ArchrepError(f"{arch}: {other[0]!r} in its state dict is no tensor, so safetensors cannot hold it.")
     state = {name: value.contiguous().clone() for name, value in state.items()}  # shared ones stand alone
     with atomic(out, force) as temporary:
-        save_file(state, temporary, metadata={"archrep": json.dumps(header)})
+        save_file(state, temporary, metadata={"archrep": dumps(header)})
+    if json:
+        print(to_json({"arch": architecture.id, "params": graph.num_params, "kept": kept, "out": out}))
+        return
     print(f"{graph.num_params:,} predicted parameters of {architecture.id}: {out}")
     if kept:
         print(f"Not predicted, so as initialised (seed {seed}): {', '.join(kept)}")
@@ -64,6 +68,7 @@ def convert(
     released: Annotated[Path, typer.Argument(help="Released checkpoint, such as ghn2_cifar10.pt.")],
     out: Annotated[Path, typer.Option(help="Checkpoint to write (safetensors).")],
     force: options.Force = False,
+    json: options.Json = False,
 ) -> None:
     """Convert a GHN checkpoint released with the paper (GHN-1, GHN-2, MLP) to a safetensors file.
 
@@ -71,7 +76,7 @@ def convert(
 
     The other commands also take such a `.pt` file as --checkpoint.
     """
-    from archrep.files import refuse_existing
+    from archrep.files import refuse_existing, to_json
     from archrep.ghn.released import load_released
 
     refuse_existing(out, force)
@@ -79,4 +84,7 @@ def convert(
     ghn.save(out, force)
     config = ghn.config
     size = sum(p.numel() for p in ghn.parameters())
+    if json:
+        print(to_json({"params": size, "config": vars(config), "out": out}))
+        return
     print(f"GHN of {size:,} parameters, {config.num_classes} classes, max_shape {config.max_shape}: {out}")

@@ -22,6 +22,7 @@ def predict_target(
     data: Annotated[str | None, typer.Option(help="Real images, if encoders of the probe need them.")] = None,
     limit: options.Limit = None,
     force: options.Force = False,
+    json: options.Json = False,
 ) -> None:
     """Predict a target of new architectures with a fitted probe, with intervals.
 
@@ -32,7 +33,7 @@ def predict_target(
     from archrep.data import load_images
     from archrep.data.labels import read_labels
     from archrep.data.tables import check_rows_path, write_rows
-    from archrep.files import file_digest, provenance, refuse_existing
+    from archrep.files import file_digest, provenance, refuse_existing, to_json
     from archrep.ghn import GHN
     from archrep.probe.encoders import Context, needs_ghn, needs_graph
     from archrep.probe.predict import predict_rows
@@ -63,5 +64,8 @@ def predict_target(
     write_rows(rows, header, out)
     for line in refused:
         print(f"Refused: {line}", file=sys.stderr)
+    if json:
+        print(to_json({"target": fitted.target.name, "rows": rows, "refused": refused, "out": out}))
+        return
     unit = f" ({fitted.target.unit})" if fitted.target.unit else ""
     print(f"Predicted {fitted.target.name}{unit} of {len(rows)} architectures, refused {len(refused)}: {out}")

@@ -188,6 +188,13 @@ def test_released_checkpoints_convert_and_load_directly(files, tmp_path):
         assert abs(read.values - read_embeddings(files / "e.parquet").values[:4]).max() < 1e-5
 
 
+def test_alone_it_says_what_to_do_next():
+    done = here.archrep()
+    assert done.returncode == 0
+    assert "archrep probe --target accuracy" in done.stdout
+    assert here.archrep("--version").stdout.startswith("archrep 0.")
+
+
 @pytest.mark.parametrize("name", list(commands.ALL))
 def test_help_shows_an_example(name):
     done = here.archrep(name, "--help")
