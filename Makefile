@@ -4,16 +4,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 PYTEST := $(BIN)/python -m pytest
+RUN_NOTEBOOKS := $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False
+SAMPLED := build/figures-graphs
+SPLITS := val test wide deep dense bnfree
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint notebooks clean
+NOTEBOOKS := embeddings correlations ranking parameter_prediction your_network
+
+.PHONY: help setup demo test test-all lint notebooks figures clean
 
 help:
 	@echo "make demo      embed, probe and map the architectures that ship with archrep"
 	@echo "make test      run the tests (CPU, offline)"
 	@echo "make test-all  run the slow and GPU tests too"
 	@echo "make lint      ruff and mypy"
-	@echo "make notebooks run all notebooks and store their outputs"
+	@echo "make notebooks run all notebooks, store their outputs and the figures they draw"
+	@echo "make figures   draw every figure in figures/ again: notebooks, map, statistics of DeepNets"
 	@echo "make clean     remove the virtual environment and caches"
 
 # One stamp per set of packages; pip's own environment variables and configuration are honoured.
@@ -38,10 +44,10 @@ demo: $(VENV)/.base
 	@echo "Map:              $(DEMO)/map-accuracy.png"
 
 test: setup
-	OMP_NUM_THREADS=1 $(PYTEST) -n 2 -m "not slow and not gpu" --nbmake tests notebooks/embeddings.ipynb
+	ARCHREP_NOTEBOOK_SIZE=small OMP_NUM_THREADS=1 $(PYTEST) -n 2 -m "not slow and not gpu" --nbmake tests $(NOTEBOOKS:%=notebooks/%.ipynb)
 
 test-all: setup
-	$(PYTEST) --nbmake tests notebooks/embeddings.ipynb
+	$(PYTEST) --nbmake tests $(NOTEBOOKS:%=notebooks/%.ipynb)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -49,8 +55,15 @@ lint: setup
 	$(BIN)/mypy
 
 notebooks: setup
-	$(BIN)/jupytext --sync notebooks/*.ipynb
-	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
+	$(BIN)/jupytext --quiet --to ipynb --update $(NOTEBOOKS:%=notebooks/%.py)
+	ARCHREP_FIGURES=$(CURDIR)/figures OMP_NUM_THREADS=1 $(RUN_NOTEBOOKS) $(NOTEBOOKS:%=notebooks/%.ipynb)
+
+# The text of the notebooks is what counts; one thread, so that a second run draws the same bytes.
+figures: notebooks
+	OMP_NUM_THREADS=1 $(BIN)/archrep map --color accuracy --out figures/map-accuracy --force
+	$(BIN)/archrep sample --split train -n 5000 --out $(SAMPLED)/train --force
+	for split in $(SPLITS); do $(BIN)/archrep sample --split $$split --out $(SAMPLED)/$$split --force || exit 1; done
+	$(BIN)/archrep info $(SAMPLED)/train $(SPLITS:%=$(SAMPLED)/%) --out figures/deepnets-statistics --force
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

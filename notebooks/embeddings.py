@@ -149,7 +149,7 @@ from archrep.probe.correlate import probe_targets
 
 encoders = ["ghn", "ghn-untrained", "graph-features", "op-counts", "size"]
 scores = probe_targets(labels, ["accuracy"], encoders, context, repeats=sized(5, 1))
-title = f"Probes of measured accuracy · {where}\n{sized(5, 1)}×5-fold cross-validation by graph"
+title = f"Probes of measured accuracy · {where}\n{sized(5, 1)}×5-fold cross-validation by graph, seed 0"
 keep(draw_scores(scores.drop(columns="target"), title), "probe-encoders")
 
 # %%

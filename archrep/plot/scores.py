@@ -40,6 +40,7 @@ def draw_scores(rows: pd.DataFrame, title: str, xlabel: str = "Kendall's τ") ->
                 score = part.loc[encoder]
                 ends = [[max(score["tau"] - score["tau_low"], 0)], [max(score["tau_high"] - score["tau"], 0)]]
                 style = {"color": colors[y % 10], "fmt": MARKERS[y % 10], "ms": 6, "capsize": 3, "lw": 1.6}
+                style |= {"markeredgecolor": "0.2", "markeredgewidth": 0.6}
                 axes.errorbar([score["tau"]], [y], xerr=ends, **style)
             ceiling = part["ceiling"].max() if "ceiling" in part else float("nan")
             if np.isfinite(ceiling):
@@ -49,7 +50,8 @@ def draw_scores(rows: pd.DataFrame, title: str, xlabel: str = "Kendall's τ") ->
             axes.set_yticks(range(len(encoders)), encoders, fontsize=9)
             axes.set_ylim(len(encoders) - 0.5, -0.7)
             axes.tick_params(axis="x", labelsize=9)
-            axes.set_title(f"{target.replace('_', ' ')} · n = {part['n'].max():,}".removeprefix(" · "), fontsize=10)
+            if target:
+                axes.set_title(f"{target.replace('_', ' ')} · n = {part['n'].max():,}", fontsize=10)
         for empty in panels[len(targets) :]:
             empty.axis("off")
         figure.supxlabel(f"{xlabel}, 95 % interval", fontsize=10)
