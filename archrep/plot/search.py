@@ -1,5 +1,8 @@
 """Figures of search and ranking: regret over queries, and the Pareto front of a ranking."""
 
+import math
+from itertools import cycle
+
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
@@ -8,6 +11,7 @@ from matplotlib.ticker import EngFormatter
 from archrep.data.targets import Target
 from archrep.plot.style import house_style
 
+DASHES = ("-", "--", "-.", ":")  # tell lines apart in print
 CLOUD = 20_000  # at most so many architectures are drawn beside a front
 
 
@@ -24,20 +28,22 @@ def draw_regret(summary: pd.DataFrame, unit: str, title: str) -> tuple[Figure, p
     palette = dict(zip(strategies, sns.color_palette("colorblind", len(strategies)), strict=True))
     panels = [("regret_valid", "selected by"), ("regret_test", "reported")]
     with house_style():
-        figure = Figure(figsize=(11, 4.4), layout="constrained")
+        figure = Figure(figsize=(12.5, 4.4), layout="constrained")
         for axes, (name, meaning) in zip(figure.subplots(1, 2), panels, strict=True):
-            for strategy in strategies:
+            for strategy, dash in zip(strategies, cycle(DASHES), strict=False):
                 line = summary[summary["strategy"] == strategy]
-                axes.plot(line["query"], line[name], color=palette[strategy], label=strategy)
+                axes.plot(line["query"], line[name], color=palette[strategy], ls=dash, lw=1.8, label=strategy)
                 axes.fill_between(
                     line["query"], line[f"{name}_low"], line[f"{name}_high"], color=palette[strategy], alpha=0.2, lw=0
                 )
             if (summary[name] > 0).any():
-                axes.set_yscale("symlog", linthresh=max(1e-3, float(summary[name].max()) / 100))
+                # A power of ten, so that no tick lies between it and 0, where it would stand on the other's label.
+                lowest = 10.0 ** math.floor(math.log10(float(summary[name].max()) / 100))
+                axes.set_yscale("symlog", linthresh=max(1e-3, lowest))
             axes.set_ylim(bottom=0)
             axes.set(xlabel="queries (architectures trained)", ylabel=f"regret{f' ({unit})' if unit else ''}")
             axes.set_title(f"regret of the label {meaning}", fontsize=10)
-        axes.legend(frameon=False, fontsize=9)
+        axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
         figure.suptitle(title, fontsize=11)
     return figure, summary
 
@@ -61,7 +67,7 @@ def draw_front(
         axes.scatter(shown[second], shown[first], s=8, color="0.75", linewidth=0, rasterized=True, label="predicted")
         line = front.sort_values(second)
         axes.plot(line[second], line[first], color="#0173b2", marker="o", ms=4, lw=1, label=f"front ({len(front)})")
-        axes.set(xlabel=_axis(targets[1]), ylabel=_axis(targets[0]))
+        axes.set(xlabel=_axis(targets[1], front), ylabel=_axis(targets[0], front))
         positive = cloud[second] > 0
         if positive.all() and cloud[second].max() > 30 * cloud[second].min():
             axes.set_xscale("log")
@@ -72,6 +78,8 @@ def draw_front(
     return figure, front
 
 
-def _axis(target: Target) -> str:
+def _axis(target: Target, front: pd.DataFrame) -> str:
+    certain = (front[f"{target.name}_low"] == front[f"{target.name}_high"]).all()
+    how, better = "counted" if certain else "predicted", "more" if target.higher_is_better else "less"
     unit = f" ({target.unit})" if target.unit else ""
-    return f"predicted {target.name.replace('_', ' ')}{unit}, {'more' if target.higher_is_better else 'less'} is better"
+    return f"{how} {target.name.replace('_', ' ')}{unit}, {better} is better"

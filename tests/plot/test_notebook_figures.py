@@ -6,11 +6,13 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from archrep.data.embeddings import Embeddings
+from archrep.data.targets import TARGETS
 from archrep.errors import ArchrepError
 from archrep.plot.maps import draw_maps
 from archrep.plot.neighbors import draw_neighbors
 from archrep.plot.predicted import draw_finetuning, draw_published, draw_weights
 from archrep.plot.scores import draw_early, draw_scores
+from archrep.plot.search import draw_front, draw_regret
 
 
 def scores(encoders, targets):
@@ -43,6 +45,14 @@ def drawings():
     table = pd.DataFrame(index=pd.Index([f"a:{i}" for i in range(20)], name="arch"))
     embeddings = Embeddings(table, rng.normal(size=(20, 4)).astype(np.float32), {})
     values = pd.Series(np.arange(20.0), index=table.index)
+    queries = [(s, q, 9.0 / q) for s in ("random", "gp-ei") for q in range(1, 13)]
+    regret = pd.DataFrame(queries, columns=["strategy", "query", "regret_valid"])
+    for name, source in (("valid_low", 0.9), ("valid_high", 1.1), ("test", 1.0), ("test_low", 0.8), ("test_high", 1.3)):
+        regret[f"regret_{name}"] = source * regret["regret_valid"]
+    yield "regret", draw_regret(regret, "%", "Regret")
+    cloud = pd.DataFrame({"arch": ["a", "b"], "accuracy": [40.0, 50.0], "accuracy_low": 30.0, "accuracy_high": 60.0})
+    cloud = cloud.assign(flops=[1e6, 2e6], flops_low=[1e6, 2e6], flops_high=[1e6, 2e6])
+    yield "front", draw_front(cloud, cloud, (TARGETS["accuracy"], TARGETS["flops"]), "Front")
     yield "neighbours", draw_neighbors(embeddings, values, np.zeros(4), "accuracy (%)", "Neighbours")
 
 
@@ -61,12 +71,27 @@ def test_text_is_inside_and_apart(name):
     titles = [axes.title.get_window_extent(renderer) for axes in figure.axes if axes.get_title()]
     for box in [*legends, *titles]:
         assert box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1, box  # noqa: PT018
-    assert not [(a, b) for i, a in enumerate(titles) for b in titles[i + 1 :] if a.overlaps(b)]
+    for boxes in (titles, *(_tick_labels(axes, renderer) for axes in figure.axes)):
+        assert not [(a, b) for i, a in enumerate(boxes) for b in boxes[i + 1 :] if a.overlaps(b)]
     if figure._suptitle is not None:
         above = figure._suptitle.get_window_extent(renderer)
         assert above.x0 >= 0
         assert above.x1 <= width
         assert not [box for box in [*titles, *legends] if box.overlaps(above)]
+
+
+def _tick_labels(axes, renderer):
+    """Boxes of the labels at the y axis that are seen."""
+    low, high = sorted(axes.transAxes.transform([(0, 0), (0, 1)])[:, 1])
+    labels = [label for label in axes.get_yticklabels() if label.get_text() and label.get_visible()]
+    boxes = [label.get_window_extent(renderer) for label in labels]
+    return [box for box in boxes if low - 1 <= (box.y0 + box.y1) / 2 <= high + 1]
+
+
+def test_what_is_counted_is_not_called_predicted():
+    axes = DRAWN["front"][0].axes[0]
+    assert axes.get_xlabel() == "counted flops (per image), less is better"
+    assert axes.get_ylabel() == "predicted accuracy (%), more is better"
 
 
 def test_two_places_are_two_rows_of_the_same_points():
