@@ -11,7 +11,7 @@ SPLITS := val test wide deep dense bnfree
 .DEFAULT_GOAL := help
 NOTEBOOKS := embeddings correlations ranking parameter_prediction your_network
 
-.PHONY: help setup demo test test-all lint notebooks figures clean
+.PHONY: help setup demo test test-all lint notebooks figures docs clean
 
 help:
 	@echo "make demo      embed, probe and map the architectures that ship with archrep"
@@ -20,6 +20,7 @@ help:
 	@echo "make lint      ruff and mypy"
 	@echo "make notebooks run all notebooks, store their outputs and the figures they draw"
 	@echo "make figures   draw every figure in figures/ again: notebooks, map, statistics of DeepNets"
+	@echo "make docs      build the documentation site (docs/_build); a broken reference fails"
 	@echo "make clean     remove the virtual environment and caches"
 
 # One stamp per set of packages; pip's own environment variables and configuration are honoured.
@@ -64,6 +65,12 @@ figures: notebooks
 	$(BIN)/archrep sample --split train -n 5000 --out $(SAMPLED)/train --force
 	for split in $(SPLITS); do $(BIN)/archrep sample --split $$split --out $(SAMPLED)/$$split --force || exit 1; done
 	$(BIN)/archrep info $(SAMPLED)/train $(SPLITS:%=$(SAMPLED)/%) --out figures/deepnets-statistics --force
+
+# The page of all commands is typer's; a test says when it is out of date.
+docs: setup
+	$(BIN)/python -m typer archrep.cli.main utils docs --name archrep --title Commands --output docs/commands.md
+	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build
+	@echo "Documentation: docs/_build/index.html"
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
