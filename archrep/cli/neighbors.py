@@ -93,7 +93,7 @@ def _difference(name: str, other: str) -> str:
     from archrep.space import architectures
 
     try:
-        (one,), (two,) = architectures(name), architectures(other)
+        (one,), (two,) = architectures(name), architectures(other, typed=False)
     except ArchrepError as error:
         return f"unknown ({error})"
     return difference_or_reason(one, two)

@@ -10,7 +10,10 @@ import typer
 
 Archs = Annotated[
     list[str] | None,
-    typer.Option("--archs", help="Architecture spec, or CSV/Parquet with a column `arch`; may be repeated."),
+    typer.Option(
+        "--archs",
+        help="Spec, or CSV/Parquet with a column `arch`; may be repeated. FILE.py:callable runs your code.",
+    ),
 ]
 DATA = typer.Option(
     "--data", help="Folder or archive with CIFAR-10 or ImageNet; `cifar10` downloads it, `digits` needs nothing."

@@ -49,7 +49,7 @@ def probe_devices(
         raise ArchrepError(f"{labels.path}: no column is a latency; name the devices: --known-devices A,B,C.")
     for name in dict.fromkeys([*targets, *names]):
         directed(labels, name, "lower").target(name)  # which refuses what is unknown, or no number
-    connected = np.array([has_graph(a) for a in architectures(*table.index)])
+    connected = np.array([has_graph(a) for a in architectures(*table.index, typed=False)])
     found = evaluate_transfer(
         table, targets, names, train_size or TRAIN_SIZE, resamplings or RESAMPLINGS, seed, connected
     )

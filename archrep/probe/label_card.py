@@ -54,7 +54,7 @@ def describe(path: Path) -> LabelCard:
     if "protocol" not in header.get("provenance", {}):
         raise ArchrepError(f"{path}: not a table of archrep measure; its metadata tells no protocol.")
     runs = raw.to_pandas()
-    of = {a.id: (a.space, a.split) for a in architectures(*runs["arch"].unique())}
+    of = {a.id: (a.space, a.split) for a in architectures(*runs["arch"].unique(), typed=False)}
     runs["space"], runs["split"] = ([of[name][i] for name in runs["arch"]] for i in (0, 1))
     targets = [name for name in TARGETS if name in runs]
     means = runs.groupby("arch")[targets].mean()

@@ -139,7 +139,7 @@ def _architectures(names: list[str], labels: Labels, graphs: bool, excluded: Cou
     chosen, reasons = [], []
     for name in names:
         try:
-            one = list(architectures(name))
+            one = list(architectures(name, typed=False))
         except ArchrepError as error:
             excluded["labels of architectures that cannot be made"] += 1
             reasons.append(str(error))

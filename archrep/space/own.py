@@ -2,6 +2,8 @@
 
 The callable (a function or a class) takes no arguments and returns an nn.Module. An attribute `input_shape` of the
 network or of the callable says what it takes; without one, (3, 32, 32).
+
+A spec runs the code that it names, so only those that a user typed do; data files never make code run.
 """
 
 import os
@@ -24,18 +26,30 @@ from archrep.graph.capture import capture
 from archrep.space.architecture import Architecture
 
 TIMEOUT = 60  # seconds for which a user's code may run at a time
+TRUST = "ARCHREP_TRUST_CODE"  # environment variable: 1 where specs in data files may run code, too
+_typed: set[str] = set()  # specs that were typed in this process
 
 
-def own_network(spec: str) -> Architecture | None:
+def own_network(spec: str, typed: bool = True) -> Architecture | None:
     """The architecture that a user's callable makes; None if the spec names neither a file nor a module.
 
     The callable is called once to see that it works; the global torch seed is left alone.
 
+    Args:
+        typed: whether the spec comes from a user rather than from data; what was typed before may be in data, too.
+
     Raises:
-        ArchrepError: if the file or the callable is missing.
+        ArchrepError: if the file or the callable is missing, or the spec comes from data that is not trusted.
         CaptureError: if either fails or does not come back, or the result is no network.
     """
     where, _, name = (spec + ":" if spec.endswith(".py") else spec).rpartition(":")
+    if typed:
+        _typed.add(spec)
+    elif _names_code(where) and spec not in _typed and os.environ.get(TRUST) != "1":
+        raise ArchrepError(
+            f"{spec!r} is of no known space, or names code, which data files do not make run. Type it, --archs {spec}, "
+            f"or set the environment variable {TRUST}=1 if you trust the file that it comes from."
+        )
     if where.endswith(".py"):
         module = _load_file(Path(where))
     elif _importable(where):
@@ -97,10 +111,14 @@ def _load_file(path: Path) -> ModuleType:
     return module
 
 
+def _names_code(where: str) -> bool:
+    return where.endswith(".py") or all(part.isidentifier() for part in where.split("."))
+
+
 def _importable(module: str) -> bool:
     if module in sys.modules:
         return True
-    if not all(part.isidentifier() for part in module.split(".")):
+    if not _names_code(module):
         return False
     with _failing(f"{module}: cannot be imported"):
         try:

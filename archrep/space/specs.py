@@ -26,30 +26,31 @@ from archrep.space.zoo import timm_networks, torchvision_networks
 TABLE_SUFFIXES = (".csv", ".parquet")
 
 
-def architectures(*specs: str, refused: list[str] | None = None) -> Iterator[Architecture]:
+def architectures(*specs: str, refused: list[str] | None = None, typed: bool = True) -> Iterator[Architecture]:
     """Gives the architectures that the specs name, in order, each one once.
 
     Args:
         specs: spec strings such as `deepnets-small:test:0-99`, or CSV/Parquet tables with a column `arch`.
         refused: if given, networks of users' own that fail go here, with the reason, instead of being raised.
+        typed: whether the specs come from a user. Those that come from data, also a table's, do not make code run.
 
     Raises:
         ArchrepError: for an unknown space, split or index, or a table without a column `arch`.
         CaptureError: for a user's own network that fails, unless `refused` is given.
     """
-    expanded = [_expand(spec, refused) for spec in specs]  # errors come here, not at the first use
+    expanded = [_expand(spec, refused, typed) for spec in specs]  # errors come here, not at the first use
     seen: set[str] = set()
     return (a for some in expanded for a in some if not (a.id in seen or seen.add(a.id)))  # type: ignore[func-returns-value]
 
 
-def _expand(spec: str, refused: list[str] | None) -> Iterable[Architecture]:
+def _expand(spec: str, refused: list[str] | None, typed: bool) -> Iterable[Architecture]:
     if spec.endswith(TABLE_SUFFIXES):
-        return chain.from_iterable([_expand(one, refused) for one in _column_arch(Path(spec))])
+        return chain.from_iterable([_expand(one, refused, typed=False) for one in _column_arch(Path(spec))])
     space, _, rest = spec.partition(":")
     if space in SPACES:
         return SPACES[space](space, rest)
     try:
-        own = own_network(spec)
+        own = own_network(spec, typed)
     except CaptureError as error:
         if refused is None:
             raise

@@ -107,7 +107,7 @@ def _checkable(spec: str) -> bool:
 
 def _looked_up(spec: str) -> Architecture | ArchrepError:
     try:
-        first, *others = islice(architectures(spec), 2)
+        first, *others = islice(architectures(spec, typed=False), 2)
     except ArchrepError as error:
         return error
     except ValueError:

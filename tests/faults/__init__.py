@@ -1,0 +1,1 @@
+"""Faults and hostile input: nothing is lost, nothing is executed."""
