@@ -45,7 +45,7 @@ def drawings():
     table = pd.DataFrame(index=pd.Index([f"a:{i}" for i in range(20)], name="arch"))
     embeddings = Embeddings(table, rng.normal(size=(20, 4)).astype(np.float32), {})
     values = pd.Series(np.arange(20.0), index=table.index)
-    queries = [(s, q, 7.0 / q) for s in ("random", "gp-ei") for q in range(1, 13)]
+    queries = [(s, q, 9.9 / q) for s in ("random", "gp-ei") for q in range(1, 13)]
     regret = pd.DataFrame(queries, columns=["strategy", "query", "regret_valid"])
     for name, source in (("valid_low", 0.9), ("valid_high", 1.1), ("test", 1.0), ("test_low", 0.8), ("test_high", 1.3)):
         regret[f"regret_{name}"] = source * regret["regret_valid"]
@@ -85,7 +85,7 @@ def _tick_labels(axes, renderer):
     low, high = sorted(axes.transAxes.transform([(0, 0), (0, 1)])[:, 1])
     labels = [label for label in axes.get_yticklabels() if label.get_text() and label.get_visible()]
     boxes = [label.get_window_extent(renderer) for label in labels]
-    return [box for box in boxes if low - 1 <= (box.y0 + box.y1) / 2 <= high + 1]
+    return [box for box in boxes if low - box.height <= (box.y0 + box.y1) / 2 <= high + box.height]
 
 
 def test_what_is_counted_is_not_called_predicted():
