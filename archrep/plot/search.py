@@ -11,7 +11,7 @@ from matplotlib.ticker import EngFormatter
 from archrep.data.targets import Target
 from archrep.plot.style import house_style
 
-DASHES = ("-", "--", "-.", ":")  # tell lines apart in print
+DASHES: tuple = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))  # tell lines apart in print
 CLOUD = 20_000  # at most so many architectures are drawn beside a front
 
 
