@@ -142,11 +142,13 @@ def _read_one(path: Path, request: Request) -> Labels:
     else:
         raw, header = read_table(path, "labels", ("arch",))
         table = raw.to_pandas()
+    if nameless := int(table["arch"].isna().sum()):
+        counted["rows without an architecture"] = nameless
     table = table.dropna(subset=["arch"])
     if len(table) == 0:
         raise ArchrepError(f"{path}: the label table is empty.")
     for column in ("protocol", "device"):
-        values = sorted(table[column].unique()) if column in table else []
+        values = sorted({str(value) for value in table[column]}) if column in table else []
         if len(values) > 1:
             raise ArchrepError(
                 f"{path}: labels of several {column}s are not comparable: {', '.join(values)}. Keep one."

@@ -59,7 +59,10 @@ def read_table(path: Path, kind: str, required: tuple[str, ...]) -> tuple[pa.Tab
         raise ArchrepError(f"{path}: no such {kind} table.")
     try:
         table = pq.read_table(path)
+        table.validate(full=True)  # that text is text, and lists end within their values
         header = json.loads((table.schema.metadata or {}).get(KEY, b"{}"))
+        if not isinstance(header, dict):
+            raise ValueError(f"its metadata is {header!r:.60}, no JSON object")
     except (pa.ArrowException, OSError, ValueError) as error:
         raise ArchrepError(f"{path}: not a readable Parquet file ({first_line(error)}).") from error
     missing = [name for name in required if name not in table.column_names]

@@ -204,7 +204,7 @@ class Shard:
                 raise ArchrepError(f"{path}: not the shard that belongs here ({wrong}). {again}")
             self.columns = _arrays(batches.get_batch(0))
             intact = _checksum(self.columns) == found["archrep.checksum"]
-        except (OSError, ValueError, KeyError, AttributeError) as error:  # pyarrow's own errors are ValueErrors
+        except (OSError, ValueError, KeyError, AttributeError, pa.ArrowException) as error:
             raise ArchrepError(f"{path}: missing or damaged shard ({first_line(error)}). {again}") from error
         if not intact:
             raise ArchrepError(f"{path}: damaged shard (its checksum is another). {again}")
