@@ -63,8 +63,7 @@ Markdown(noise(card))
 # ## Targets against embeddings
 #
 # Ridge probes, cross-validated by graph: what the embedding of the GHN says of every target, beside that of an
-# untrained GHN, graph features, and the number of parameters and FLOPs alone. Cost is easy to read off a
-# graph; accuracy is not.
+# untrained GHN, graph features, and the number of parameters and FLOPs alone.
 
 # %%
 from archrep.plot.scores import draw_scores

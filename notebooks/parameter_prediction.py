@@ -81,7 +81,8 @@ accuracies.round(1)
 # ## Predicted against trained weights
 #
 # The same networks trained from random initialisation for a short while. How large are weights before, after, and as
-# predicted? A GHN learns the scale of every layer from its place in the graph.
+# predicted? Short training hardly moves the scale of a layer; a GHN is free to choose another one, and its batch norms
+# spread their scales and biases from the start.
 
 # %%
 from archrep.train.finetune import Finetuning, Recipe, few_shots

@@ -102,9 +102,10 @@ def _categories(axes: Axes, points: pd.DataFrame, column: str) -> None:
         bbox_to_anchor=(0.5, -0.07),
         ncol=3,
         columnspacing=1,
+        markerscale=1.4,
         handletextpad=0.2,
     )
 
 
 def _size(n: int) -> float:
-    return float(np.clip(6000 / n, 9, 26))
+    return float(np.clip(8000 / n, 13, 26))

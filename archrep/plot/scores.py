@@ -32,7 +32,7 @@ def draw_scores(rows: pd.DataFrame, title: str, xlabel: str = "Kendall's τ") ->
         width = 2.4 + (3.1 if len(targets) > 1 else 4.6) * columns
         figure = Figure(figsize=(width, 0.9 + lines * (0.7 + 0.32 * len(encoders))), layout="constrained")
         panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
-        for axes, target in zip(panels, targets, strict=False):
+        for i, (axes, target) in enumerate(zip(panels, targets, strict=False)):
             part = (rows[rows["target"] == target] if target else rows).set_index("encoder")
             for y, encoder in enumerate(encoders):
                 if encoder not in part.index:
@@ -49,7 +49,7 @@ def draw_scores(rows: pd.DataFrame, title: str, xlabel: str = "Kendall's τ") ->
             axes.axvline(0, color="0.2", lw=0.8)
             axes.set_yticks(range(len(encoders)), encoders, fontsize=9)
             axes.set_ylim(len(encoders) - 0.5, -0.7)
-            axes.tick_params(axis="x", labelsize=9)
+            axes.tick_params(axis="x", labelsize=9, labelbottom=i + columns >= len(targets))
             if target:
                 axes.set_title(f"{target.replace('_', ' ')} · n = {part['n'].max():,}", fontsize=10)
         for empty in panels[len(targets) :]:
