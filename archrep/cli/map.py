@@ -9,6 +9,7 @@ import typer
 from archrep.cli import options
 
 DRAWN = 50_000  # points that a picture can show and a browser can move
+PLACES = 6  # spaces and splits that a title names
 
 
 def map_embeddings(
@@ -43,16 +44,14 @@ def map_embeddings(
         refuse_existing(page, force)
     table, values = _read(embeddings)
     shown, of = _sample(len(table), seed)
-    points, unit = _labelled(table.iloc[shown], labels, color)
+    points, units = _labelled(table.iloc[shown], labels, color)
     points = points.assign(**dict(zip("xy", project(values[shown], seed).T, strict=True))).reset_index()
-    places = {" ".join(filter(None, place)) for place in zip(points["space"], points["split"], strict=True)}
-    note = f"{', '.join(sorted(places))} · n = {of}{len(table):,} · seed {seed}"
+    note = f"{_places(points)} · n = {of}{len(table):,} · seed {seed}"
+    unit = units.get(color, "")
     written = save_figure(draw_map(points, color, unit, f"UMAP of GHN embeddings · {note}"), points, out, force)
     if html:
-        from archrep.data.targets import TARGETS
         from archrep.plot.page import write_page
 
-        units = {name: target.unit for name, target in TARGETS.items()}
         write_page(points, color, page, "UMAP of GHN embeddings", note, units, force)
         written.append(page)
     if json:
@@ -60,6 +59,13 @@ def map_embeddings(
         return
     for path in written:
         print(f"Map: {path}")
+
+
+def _places(points) -> str:
+    """Spaces and splits of the points, for a title: the most frequent ones, if there are many."""
+    places = points[["space", "split"]].fillna("").agg(" ".join, axis=1).str.strip().value_counts()
+    more = f" and {len(places) - PLACES} more" if len(places) > PLACES else ""
+    return ", ".join(sorted(places.index[:PLACES])) + more
 
 
 def _sample(count: int, seed: int):
@@ -86,6 +92,9 @@ def _read(paths: list[Path] | None):
     from archrep.shipped import EMBEDDINGS, shipped
 
     paths = paths or [shipped(EMBEDDINGS)]
+    if len(paths) == 1:  # without a copy: it may have a million rows
+        only = read_embeddings(paths[0])
+        return only.table, only.values
     tables = [read_embeddings(path) for path in paths]
     for path, table in zip(paths, tables, strict=True):
         if table.header.get("checkpoint_digest") != tables[0].header.get("checkpoint_digest"):
@@ -99,7 +108,7 @@ def _read(paths: list[Path] | None):
 
 
 def _labelled(points, labels: Path | None, color: str):
-    """The rows with the columns of a label table, and the unit of the colour.
+    """The rows with the columns of a label table, and the unit of every column that has one.
 
     Raises:
         ArchrepError: if the labels are of other architectures, or nothing has the column `color`.
@@ -109,7 +118,8 @@ def _labelled(points, labels: Path | None, color: str):
     from archrep.errors import ArchrepError, unknown
     from archrep.shipped import LABELS, shipped
 
-    columns = read_labels(labels or shipped(LABELS)).table
+    read = read_labels(labels or shipped(LABELS))
+    columns = read.table
     if points.index.isin(columns.index).any():
         points = points.join(columns[[c for c in columns if c not in points]])
     elif labels is not None or color in columns:
@@ -119,4 +129,5 @@ def _labelled(points, labels: Path | None, color: str):
         )
     if color not in points:
         raise unknown("column", color, points.columns)
-    return points, TARGETS[color].unit if color in TARGETS else ""
+    declared = {name: facts.get("unit", "") for name, facts in read.header.get("columns", {}).items()}
+    return points, declared | {name: target.unit for name, target in TARGETS.items()}

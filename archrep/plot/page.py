@@ -6,21 +6,27 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from bokeh.embed import file_html
-from bokeh.models import CategoricalColorMapper, ColumnDataSource, CustomJSHover, HoverTool, LinearColorMapper, Scatter
+from bokeh.models import ColumnDataSource, CustomJSHover, HoverTool, LinearColorMapper, LogColorMapper, Scatter
 from bokeh.palettes import Viridis256
 from bokeh.plotting import figure
 from bokeh.resources import INLINE
 from jinja2 import Template
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from archrep.errors import unknown
 from archrep.files import atomic
+from archrep.plot.shades import GREY, PALETTE, as_text, classify, is_numeric, spans_magnitudes
 
-CLASSES = 10  # as many as colours can tell apart
-FEW = 10_000  # points that are drawn large
-GREY = "#bbbbbb"
-NUMBER = "return String(Number(value.toPrecision(4)))"
+FEW = 10_000  # points that are drawn large and outlined
+MOVED = 1_000  # points that are drawn while the map moves; all of them when it rests
+TICKS = 4
+# `value` is the number of a point and `format` the field; one formatter serves all columns
+HOVER = """
+const value_ = source.data[format][value];
+if (typeof value_ !== "number") return String(value_);
+return Number.isNaN(value_) ? "no value" : Number(value_.toPrecision(4)).toLocaleString("en");
+"""
 
 
 def write_page(
@@ -56,10 +62,11 @@ def _page(points: pd.DataFrame, color: str, title: str, note: str, units: Mappin
     data |= {axis: points[axis].to_numpy(np.float32) for axis in "xy"}
     columns = []
     for i, name in enumerate(names):  # fields of our own: a name may hold anything
-        values, told = _column(points[name], f"c{i}")
+        values, told = _column(points[name], f"c{i}", name == color)
         data |= values
-        told |= {"name": str(name), "unit": units.get(name, ""), "first": name == color}
-        columns.append({"field": f"c{i}", **told})
+        unit = units.get(name, "")
+        label = f"{name} ({unit})" if unit else str(name)
+        columns.append({"field": f"c{i}", "name": str(name), "label": label, "first": name == color, **told})
     source = ColumnDataSource(data, name="points", tags=columns)
     template = Template(files("archrep.plot").joinpath("page.html").read_text(encoding="utf-8"))
     return file_html(
@@ -67,66 +74,83 @@ def _page(points: pd.DataFrame, color: str, title: str, note: str, units: Mappin
     )
 
 
-def _column(values: pd.Series, field: str) -> tuple[dict[str, object], dict[str, object]]:
-    """What the page holds of a column: arrays by field, and how it is coloured, if it can be."""
-    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-        numbers = values.to_numpy(np.float32, na_value=np.nan)
-        finite = numbers[np.isfinite(numbers)]
-        if not len(finite):
-            return {field: numbers}, {}
-        low, high = float(finite.min()), float(finite.max())
-        mapper = LinearColorMapper(palette=Viridis256, low=low, high=high, nan_color=GREY)
-        told = {"low": low, "high": high, "gradient": [*Viridis256[::32], Viridis256[-1]]}
-        return {field: numbers}, {"mapper": mapper, "shade": field, "missing": len(numbers) - len(finite), **told}
-    text = values.astype(object).where(values.notna(), "no value").astype(str)
-    counts = text.value_counts()
-    if len(counts) > max(CLASSES, len(text) // 4):  # names rather than classes
+def _column(values: pd.Series, field: str, asked: bool) -> tuple[dict[str, object], dict[str, object]]:
+    """What the page holds of a column: arrays by field, and how it is coloured, if it can be.
+
+    Args:
+        asked: colour it even if it has nearly as many classes as rows.
+    """
+    if is_numeric(values):
+        numbers = _numbers(values)
+        return {field: numbers}, _scale(numbers, field)
+    text = as_text(values)
+    if not asked and text.nunique() > max(len(PALETTE), len(text) // 4):  # names rather than classes
         return {field: text.tolist()}, {}
-    told, shades = _classes(text, counts)
-    return {field: text.tolist(), f"{field}_class": shades}, {"shade": f"{field}_class", **told}
+    classes, places = classify(values)
+    mapper = LinearColorMapper(palette=[c.color for c in classes], low=-0.5, high=len(classes) - 0.5)
+    told = {"mapper": mapper, "shade": f"{field}_class", "classes": [[c.label, c.color, c.count] for c in classes]}
+    return {field: text.tolist(), f"{field}_class": places}, told
 
 
-def _classes(text: pd.Series, counts: pd.Series) -> tuple[dict[str, object], list[str]]:
-    """Colours of the most frequent classes; grey for all others together. With them, the class (n,) of every row."""
-    own = counts.index.drop("no value", errors="ignore")
-    own = sorted(own if len(own) <= CLASSES else own[: CLASSES - 1])
-    palette = sns.color_palette("colorblind", len(own)).as_hex()
-    shades = text.map(dict(zip(own, map(str, range(len(own))), strict=True))).fillna("rest")
-    classes = [[name, shade, int(counts[name])] for name, shade in zip(own, palette, strict=True)]
-    rest = counts.drop(own)
-    if len(rest):
-        name = rest.index[0] if len(rest) == 1 else f"{len(rest)} others"
-        classes.append([name, GREY, int(rest.sum())])
-    mapper = CategoricalColorMapper(factors=[str(i) for i in range(len(own))], palette=palette, nan_color=GREY)
-    return {"mapper": mapper, "classes": classes}, shades.tolist()
+def _numbers(values: pd.Series) -> np.ndarray:
+    """Numbers (n,) as small as they can be: counts exactly, others as float32, missing ones as NaN."""
+    wide = values.to_numpy(np.float64, na_value=np.nan)
+    narrow = wide.astype(np.float32)
+    finite = np.isfinite(wide)
+    counts = bool((wide[finite] == np.floor(wide[finite])).all())
+    exact = not counts or bool((narrow[finite] == wide[finite]).all())
+    return narrow if exact and np.isfinite(narrow[finite]).all() else wide
+
+
+def _scale(numbers: np.ndarray, field: str) -> dict[str, object]:
+    """Colours by magnitude, and the ticks of the colour bar: place from 0 to 1 and number."""
+    finite = numbers[np.isfinite(numbers)]
+    if not len(finite):
+        return {}
+    low, high = float(finite.min()), float(finite.max())
+    logarithmic = spans_magnitudes(numbers)
+    kind = LogColorMapper if logarithmic else LinearColorMapper
+    mapper = kind(palette=Viridis256, low=low, high=high if high > low else low + 1, nan_color=GREY)
+    locator = LogLocator(numticks=TICKS + 2) if logarithmic else MaxNLocator(TICKS)
+    bend = np.log if logarithmic else np.asarray
+    ticks = [float(tick) for tick in locator.tick_values(low, high) if low <= tick <= high]
+    if len(ticks) < 2:
+        ticks = [low, high] if high > low else [low]
+    width = float(bend(high) - bend(low)) or 1.0
+    places = [[float(bend(tick) - bend(low)) / width, tick] for tick in ticks]
+    missing = int(np.isnan(numbers).sum())
+    gradient = [*Viridis256[::32], Viridis256[-1]]
+    return {"mapper": mapper, "shade": field, "ticks": places, "gradient": gradient, "grey": GREY, "missing": missing}
 
 
 def _plot(source: ColumnDataSource, columns: list[dict]) -> figure:
+    """The scatter plot. On a canvas: WebGL without a graphics card takes seconds for a frame."""
     first = next(column for column in columns if column["first"])
+    n = len(source.data["arch"])
     plot = figure(
-        height=640,
+        height=600,
         sizing_mode="stretch_width",
-        tools="pan,wheel_zoom,box_zoom,lasso_select,reset,save",
+        tools="pan,wheel_zoom,box_zoom,lasso_select,tap,reset,save",
         active_scroll="wheel_zoom",
-        output_backend="webgl",
         x_axis_label="UMAP 1",
         y_axis_label="UMAP 2",
+        lod_threshold=MOVED,
+        lod_factor=max(1, n // MOVED),
     )
     plot.grid.grid_line_color = "#eeeeee"
     plot.axis.major_label_text_font_size = "0px"  # positions of a UMAP mean nothing, distances do
     plot.axis.major_tick_line_color = plot.axis.minor_tick_line_color = None
-    size = 8 if len(source.data["arch"]) <= FEW else 5
+    size = 8 if n <= FEW else 5
     fill = {"field": first["shade"], "transform": first["mapper"]} if "mapper" in first else GREY
-    look = {"x": "x", "y": "y", "size": size, "fill_color": fill, "fill_alpha": 0.9, "line_color": "white"}
+    look = {"x": "x", "y": "y", "size": size, "fill_color": fill, "line_color": "white" if n <= FEW else None}
     circles = plot.add_glyph(
         source,
         Scatter(**look, line_width=0.4),
-        selection_glyph=Scatter(**look, line_width=0.4),
+        selection_glyph=Scatter(**look | {"size": size + 3, "line_color": "#222222"}, line_width=0.8),
         nonselection_glyph=Scatter(**look | {"fill_color": "#cccccc", "fill_alpha": 0.25, "line_color": None}),
     )
     circles.name = "circles"
-    numbers = {c["field"] for c in columns if isinstance(source.data[c["field"]], np.ndarray)}
-    told = ((c["name"], f"@{c['field']}{{custom}}" if c["field"] in numbers else f"@{c['field']}") for c in columns)
-    formatters = dict.fromkeys((f"@{field}" for field in numbers), CustomJSHover(code=NUMBER))
-    plot.add_tools(HoverTool(tooltips=[("arch", "@arch"), *told], formatters=formatters, renderers=[circles]))
+    told = [("arch", "$index{arch}"), *((c["label"], f"$index{{{c['field']}}}") for c in columns)]
+    formatter = CustomJSHover(args={"source": source}, code=HOVER)
+    plot.add_tools(HoverTool(tooltips=told, formatters={"$index": formatter}, renderers=[circles], limit=1))
     return plot

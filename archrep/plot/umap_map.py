@@ -1,16 +1,21 @@
 """Maps: 2-D UMAP projections of embeddings, coloured by a column."""
 
+import textwrap
 import warnings
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from archrep.errors import ArchrepError, unknown
+from archrep.plot.shades import GREY, classify, is_numeric, spans_magnitudes
 from archrep.plot.style import house_style
 
 MAX_CATEGORIES = 10
+MANY = 5_000  # points that an SVG draws one by one
+LINE = 90  # characters of a title
 
 
 def project(values: np.ndarray, seed: int = 0, neighbors: int = 15) -> np.ndarray:
@@ -31,42 +36,58 @@ def project(values: np.ndarray, seed: int = 0, neighbors: int = 15) -> np.ndarra
 
 
 def draw_map(points: pd.DataFrame, color: str, unit: str = "", title: str = "") -> Figure:
-    """Scatter of columns `x`, `y` coloured by column `color`: numbers by magnitude, anything else by category.
+    """Scatter of columns `x`, `y` coloured by column `color`: numbers by magnitude, anything else by class.
+
+    Of more than ten classes, the most frequent ones have colours. Many points are pixels in the SVG, too.
 
     Raises:
-        ArchrepError: if there is no such column, or it has more categories than colours can tell apart.
+        ArchrepError: if there is no such column.
     """
     if color not in points:
         raise unknown("column", color, points.columns.drop(["x", "y"]))
-    numeric = pd.api.types.is_numeric_dtype(points[color]) and not pd.api.types.is_bool_dtype(points[color])
+    look: dict[str, Any] = {
+        "s": float(np.clip(30_000 / len(points), 3, 24)),
+        "edgecolor": "white",
+        "rasterized": len(points) > MANY,
+    }
+    look["linewidth"] = 0.3 if len(points) <= MANY else 0
     with house_style():
         figure = Figure(figsize=(6.4, 5.2))
         axes = figure.subplots()
-        if numeric:
-            missing = points[color].isna()
-            axes.scatter(points.loc[missing, "x"], points.loc[missing, "y"], color="0.8", s=16, label="no value")
-            shown = points[~missing]
-            drawn = axes.scatter(
-                shown["x"], shown["y"], c=shown[color], cmap="viridis", s=24, edgecolor="white", linewidth=0.3
-            )
-            label = f"{color.replace('_', ' ')} ({unit})" if unit else color.replace("_", " ")
-            figure.colorbar(drawn, ax=axes, label=label)
-        else:
-            _by_category(axes, points, color)
+        draw = _by_magnitude if is_numeric(points[color]) else _by_class
+        draw(axes, points, color, unit, look)
         axes.set(xlabel="UMAP 1", ylabel="UMAP 2", xticks=[], yticks=[])
-        axes.set_title(title, fontsize=10)
+        axes.set_title("\n".join(textwrap.wrap(title, LINE)), fontsize=10, parse_math=False)
         return figure
 
 
-def _by_category(axes, points: pd.DataFrame, color: str) -> None:
-    categories = sorted(points[color].astype(str).unique())
-    if len(categories) > MAX_CATEGORIES:
-        raise ArchrepError(
-            f"Column {color!r} has {len(categories)} categories; colours can tell {MAX_CATEGORIES} apart."
-        )
-    for category, shade in zip(categories, sns.color_palette("colorblind", len(categories)), strict=True):
-        part = points[points[color].astype(str) == category]
-        axes.scatter(
-            part["x"], part["y"], color=shade, s=24, label=f"{category} ({len(part)})", edgecolor="white", linewidth=0.3
-        )
-    axes.legend(title=color, frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
+def _by_magnitude(axes: Axes, points: pd.DataFrame, color: str, unit: str, look: dict) -> None:
+    numbers = points[color].to_numpy(np.float64, na_value=np.nan)
+    missing = ~np.isfinite(numbers)
+    x, y = points["x"].to_numpy(), points["y"].to_numpy()
+    axes.scatter(x[missing], y[missing], color=GREY, **look)
+    norm = "log" if spans_magnitudes(numbers) else "linear"
+    drawn = axes.scatter(x[~missing], y[~missing], c=numbers[~missing], cmap="viridis", norm=norm, **look)
+    label = f"{color.replace('_', ' ')} ({unit})" if unit else color.replace("_", " ")
+    if missing.any():
+        label += f"; grey: no value ({missing.sum():,})"
+    axes.figure.colorbar(drawn, ax=axes).set_label(label, parse_math=False)
+
+
+def _by_class(axes: Axes, points: pd.DataFrame, color: str, unit: str, look: dict) -> None:
+    classes, places = classify(points[color])
+    for i, kind in reversed(list(enumerate(classes))):  # grey ones below the others
+        part = points[places == i]
+        axes.scatter(part["x"], part["y"], color=kind.color, label=f"{kind.label} ({kind.count:,})", **look)
+    handles, names = axes.get_legend_handles_labels()
+    legend = axes.legend(
+        *(handles[::-1], names[::-1]),
+        title=color,
+        markerscale=(24 / look["s"]) ** 0.5,
+        frameon=False,
+        fontsize=9,
+        loc="center left",
+        bbox_to_anchor=(1, 0.5),
+    )
+    for text in (*legend.get_texts(), legend.get_title()):
+        text.set_parse_math(False)  # a name may hold dollars

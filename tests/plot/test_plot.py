@@ -44,13 +44,20 @@ def test_map_is_saved_three_ways(projected, tmp_path):
         save_figure(draw_map(points, "kind"), points, tmp_path / "kind")
 
 
-def test_bad_columns(projected):
-    _, xy = projected
-    points = pd.DataFrame(xy, columns=["x", "y"]).assign(name=[f"n{i}" for i in range(60)])
+def test_unknown_columns_are_refused():
+    points = pd.DataFrame({"x": range(6), "y": range(6), "value": range(6)})
     with pytest.raises(ArchrepError, match="Unknown column 'size'"):
         draw_map(points, "size")
-    with pytest.raises(ArchrepError, match="60 categories"):
-        draw_map(points, "name")
+
+
+def test_of_many_classes_the_most_frequent_have_colours():
+    kinds = [f"kind {i % 12}" for i in range(60)] + ["frequent $x$"] * 9 + [None]
+    points = pd.DataFrame({"x": range(70), "y": range(70), "kind": kinds})
+    legend = draw_map(points, "kind").axes[0].get_legend()
+    names = [text.get_text() for text in legend.get_texts()]
+    assert len(names) == 10
+    assert names[0] == "frequent $x$ (9)"
+    assert names[-2:] == ["5 others (25)", "no value (1)"]
 
 
 def test_curve_of_a_training_run():
