@@ -122,4 +122,4 @@ keep(draw_scores(found, f"{title} · one batch of {images.name}, seed 0"), "corr
 # Proxies and embeddings can be read together: `archrep probe --encoders zero-cost,ghn,zero-cost+ghn --data FOLDER`.
 
 # %%
-proxies.join(scored.table[["accuracy", "params"]], rsuffix=" measured").corr("kendall").round(2)
+proxies.assign(accuracy=scored.table["accuracy"]).corr("kendall").round(2)
