@@ -62,7 +62,7 @@ pd.DataFrame(shown[:: len(shown) // 5], columns=["parameter", "shape", "standard
 #
 # Mean CIFAR-10 accuracy of networks with predicted parameters, without a step of training. The figures of this
 # project are of small networks and a GHN that was trained for a few hours on a CPU; the paper's (arXiv:2110.13100,
-# Table 3) are of networks a hundred times as large, after days on a GPU. The rows ship as
+# Table 3) are of much larger networks, after days on a GPU. The rows ship as
 # `checkpoints/predicted-accuracy.csv`; `archrep evaluate`, as in the model cards, computes them again.
 
 # %%
