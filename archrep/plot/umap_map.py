@@ -50,7 +50,7 @@ def draw_map(points: pd.DataFrame, color: str, unit: str = "", title: str = "") 
         "edgecolor": "white",
         "rasterized": len(points) > MANY,
     }
-    look["linewidth"] = 0.3 if len(points) <= MANY else 0
+    look["linewidth"] = look["s"] / 80
     with house_style():
         figure = Figure(figsize=(6.4, 5.2))
         axes = figure.subplots()
