@@ -106,3 +106,39 @@ def test_disconnected_and_foreign_genotypes_are_refused():
         make_plan(dataclasses.replace(config, genotype=dataclasses.replace(genotype, normal=(("conv_9x9", 0),) * 2)))
     with pytest.raises(ArchrepError, match="Not an architecture record"):
         DeepNetConfig.from_record({"genotype": {}})
+
+
+RECORD = {
+    "genotype": {
+        "normal": [["conv_3x3", 0], ["sep_conv_3x3", 1]],
+        "normal_concat": [2],
+        "reduce": [["conv_3x3", 0], ["max_pool_3x3", 1]],
+        "reduce_concat": [2],
+    },
+    **{"n_cells": 4, "C_mult": 2, "stem_type": 0, "ks": 3, "stem_pool": False, "norm": "bn", "preproc": True},
+    **{"glob_avg": True, "fc_layers": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("n_cells", 10**9),
+        ("n_cells", -1),
+        ("C", 10**12),
+        ("fc_dim", float("inf")),
+        ("normal", [["conv_3x3", 0], ["conv_3x3", 7]]),
+        ("normal", [["conv_3x3", 0], ["conv_3x3", -1]]),
+        ("normal", [["conv_3x3", 0]]),
+        ("reduce", [["rm -rf", 0], ["conv_3x3", 1]]),
+        ("reduce", [["conv_3x3", 0]] * 10_000),
+        ("reduce_concat", [9]),
+        ("normal_concat", []),
+    ],
+)
+def test_records_of_no_possible_network_are_refused(key, value):
+    assert make_plan(DeepNetConfig.from_record(RECORD)).steps
+    record = RECORD | {key: value} if key in ("n_cells", "C", "fc_dim") else None
+    record = record or RECORD | {"genotype": RECORD["genotype"] | {key: value}}
+    with pytest.raises(ArchrepError, match="Not an architecture record"):
+        DeepNetConfig.from_record(record)

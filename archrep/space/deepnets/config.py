@@ -24,6 +24,10 @@ OPS: tuple[str, ...] = (
     "cse",
 )
 
+# Of records that come from files: beyond what any split has, and far below what would exhaust a machine.
+LARGEST = {"n_cells": 1000, "channels": 8192, "channel_mult": 16, "stem_kernel": 64, "fc_layers": 16, "fc_dim": 65_536}
+MOST_STEPS = 100
+
 Edge = tuple[str, int]  # operation, and the state it reads: 0 and 1 are the two previous cells
 
 
@@ -97,7 +101,9 @@ class DeepNetConfig:
                 reduce=tuple((str(op), int(i)) for op, i in cell["reduce"]),
                 reduce_concat=tuple(int(i) for i in cell["reduce_concat"]),
             )
-            return cls(
+            _check_cell(genotype.normal, genotype.normal_concat)
+            _check_cell(genotype.reduce, genotype.reduce_concat)
+            config = cls(
                 genotype=genotype,
                 n_cells=int(record["n_cells"]),
                 channels=int(record.get("C", 32)),
@@ -111,7 +117,11 @@ class DeepNetConfig:
                 fc_layers=int(record["fc_layers"]),
                 fc_dim=int(record.get("fc_dim", 256)),
             )
-        except (KeyError, TypeError, ValueError) as error:
+            for name, most in LARGEST.items():
+                if not 0 <= getattr(config, name) <= most:
+                    raise ValueError(f"{name} is {getattr(config, name)}, not 0 … {most}")
+            return config
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ArchrepError(
                 f"Not an architecture record of DeepNets-1M: {type(error).__name__} {error}. "
                 "Expected the keys of the official *_meta.json (genotype, n_cells, C_mult, ks, …)."
@@ -131,3 +141,17 @@ VIT = DeepNetConfig(
     channel_mult=1,
     preproc=False,
 )
+
+
+def _check_cell(edges: tuple[Edge, ...], concat: tuple[int, ...]) -> None:
+    """Raises ValueError unless every step reads two states that are there before it, by operations that exist."""
+    steps = len(edges) // 2
+    if len(edges) != 2 * steps or not 0 < steps <= MOST_STEPS:
+        raise ValueError(f"a cell has {len(edges)} edges, not two for each of 1 … {MOST_STEPS} steps")
+    for position, (op, state) in enumerate(edges):
+        if op not in OPS:
+            raise ValueError(f"unknown operation {op!r:.40}")
+        if not 0 <= state < 2 + position // 2:
+            raise ValueError(f"step {position // 2} reads state {state}, which comes later")
+    if not concat or not all(0 <= state < 2 + steps for state in concat):
+        raise ValueError(f"the concatenated states {list(concat)!r:.60} are not among 0 … {1 + steps}")
