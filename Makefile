@@ -69,7 +69,7 @@ figures: notebooks
 # The page of all commands is typer's; a test says when it is out of date.
 docs: setup
 	$(BIN)/python -m typer archrep.cli.main utils docs --name archrep --title Commands --output docs/commands.md
-	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --nitpicky docs docs/_build
 	@echo "Documentation: docs/_build/index.html"
 
 clean:

@@ -16,3 +16,5 @@ html_theme_options = {"navigation_with_keys": True}
 default_role = "code"
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
+# Names of other packages and of Python lead nowhere, since nothing is looked up in a network; archrep's own must exist.
+nitpick_ignore_regex = [(r"py:.*", r"(?!archrep\.).*")]
