@@ -80,14 +80,14 @@ def embed(
         "provenance": provenance(),
     }
     write_embeddings(out, columns, np.concatenate(values), header, force)
+    print(f"Captured: {len(columns['arch'])}, refused: {len(refused)}", file=sys.stderr)
+    for kind, (nearest, count) in sorted(mapped.items()):
+        print(f"No primitive for {kind} ({count} nodes): the nearest is {nearest}", file=sys.stderr)
     if json:
         counts = {"architectures": len(columns["arch"]), "refused": refused, "dimensions": ghn.config.hidden}
         print(to_json({**counts, "mapped": {kind: near for kind, (near, _) in mapped.items()}, "out": out}))
     else:
         print(f"Embeddings of {len(columns['arch'])} architectures ({ghn.config.hidden}-dimensional): {out}")
-    print(f"Captured: {len(columns['arch'])}, refused: {len(refused)}", file=sys.stderr)
-    for kind, (nearest, count) in sorted(mapped.items()):
-        print(f"No primitive for {kind} ({count} nodes): the nearest is {nearest}", file=sys.stderr)
 
 
 def _captured(architecture, vocabulary: str, refused: list[str], mapped: dict[str, tuple[str, int]]) -> bool:

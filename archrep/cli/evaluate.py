@@ -1,6 +1,5 @@
 """`archrep evaluate`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -75,14 +74,14 @@ def evaluate(
         output.write(jobs, rows)
     summary = summarize(rows, seed)
     if json:
-        print(to_json(summary))
+        print(to_json({"results": summary, "out": output.path if output else None}))
     else:
         clean_cifar10 = image_set.name == "cifar10" and not noise
         archs_of = [[r["arch"] for r in rows if _group(r) == _group(s)] for s in summary] if clean_cifar10 else []
         _print_summary(summary, archs_of, len(test), noise)
     options.print_failures(rows)
-    if output:
-        print(f"Results of every architecture: {output.path}", file=sys.stderr if json else sys.stdout)
+    if output and not json:
+        print(f"Results of every architecture: {output.path}")
 
 
 def _group(row: dict) -> tuple:

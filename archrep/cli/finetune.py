@@ -1,26 +1,34 @@
 """`archrep finetune`."""
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from archrep.cli import options
+from archrep.cli import completion, options
 from archrep.errors import ArchrepError, lookup
 
 
 def finetune(
     archs: options.Archs = None,
     init: Annotated[
-        list[str] | None, typer.Option(help="ghn or random; may be repeated. Default: both, side by side.")
+        list[str] | None,
+        typer.Option(
+            help="ghn or random; may be repeated. Default: both, side by side.",
+            autocompletion=completion.one("initialisation"),
+        ),
     ] = None,
     checkpoint: options.Checkpoint = None,
     data: options.Data = "cifar10",
     shots: Annotated[int, typer.Option(min=1, help="Training images per class.")] = 100,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over them.")] = 50,
-    optimizer: Annotated[str, typer.Option(help="sgd or adam, with a cosine schedule.")] = "sgd",
+    optimizer: Annotated[
+        str,
+        typer.Option(
+            help="sgd or adam, with a cosine schedule.", autocompletion=completion.one("fine-tuning optimizer")
+        ),
+    ] = "sgd",
     lr: Annotated[float | None, typer.Option(min=0, help="First learning rate; default: 0.025, adam 0.001.")] = None,
     weight_decay: Annotated[float, typer.Option(min=0, help="L2 term.")] = 1e-3,
     seeds: Annotated[int, typer.Option(min=1, help="Runs per architecture, with seeds --seed, --seed + 1, …")] = 1,
@@ -85,12 +93,12 @@ def finetune(
         output.write(jobs, rows)
     summary = summarize_inits(rows, seed)
     if json:
-        print(to_json(summary))
+        print(to_json({"results": summary, "out": output.path if output else None}))
     else:
         _print_summary(summary, f"{len(train)} training and {len(test)} test images, {epochs} epochs")
     options.print_failures(rows)
-    if output:
-        print(f"Results of every run: {output.path}", file=sys.stderr if json else sys.stdout)
+    if output and not json:
+        print(f"Results of every run: {output.path}")
 
 
 def _print_summary(summary: list[dict], budget: str) -> None:

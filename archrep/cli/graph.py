@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archrep.cli import options
+from archrep.cli import completion, options
 from archrep.errors import ArchrepError
 
 if TYPE_CHECKING:
@@ -16,7 +16,9 @@ SUFFIXES = (*FIGURES, ".json")
 
 
 def graph(
-    spec: Annotated[str, typer.Argument(help="Architecture spec that names one architecture.")],
+    spec: Annotated[
+        str, typer.Argument(help="Architecture spec that names one architecture.", autocompletion=completion.spec)
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Drawing (.png, .svg), or nodes and edges (.json), to write.")
     ] = None,

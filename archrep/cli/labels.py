@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from archrep.cli import options
+from archrep.cli import completion, options
 
 labels = typer.Typer(
     help="Label tables: import published results, check a table for mistakes, describe it in a card.",
@@ -17,11 +17,20 @@ labels = typer.Typer(
 
 @labels.command("import")
 def import_labels(
-    format: Annotated[str, typer.Argument(help="nasbench201, nasbench101, nasbench_macro or timm.")],
+    format: Annotated[
+        str,
+        typer.Argument(
+            help="nasbench201, nasbench101, nasbench_macro or timm.", autocompletion=completion.one("published")
+        ),
+    ],
     file: Annotated[Path, typer.Argument(help="CSV or Parquet table, or the official NAS-Bench-201-….pth.")],
     out: Annotated[Path, typer.Option(help="Label table to write (Parquet).")] = Path("labels.parquet"),
     dataset: Annotated[
-        str | None, typer.Option(help="Data set of `accuracy`; default: cifar10, and imagenet of timm.")
+        str | None,
+        typer.Option(
+            help="Data set of `accuracy`; default: cifar10, and imagenet of timm.",
+            autocompletion=completion.one("dataset"),
+        ),
     ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="Epochs of training of `accuracy`; default: 200, of NAS-Bench-101 108.")
@@ -88,7 +97,7 @@ def check(
 
     found = check_labels(read_checked(file, NORMAL_FORMS))
     if json:
-        print(to_json([vars(finding) for finding in found]))
+        print(to_json({"file": file, "findings": [vars(finding) for finding in found]}))
     else:
         for finding in found:
             where = ", ".join(finding.columns)
@@ -126,8 +135,9 @@ def card(
     with atomic(out, force) as temporary:
         temporary.write_text(render(described, paths[0].name))
     if json:
-        print(
-            to_json({"architectures": described.architectures, "seed_tau": described.seed_tau, "files": [out, *paths]})
-        )
+        facts = {"architectures": described.architectures, "seed_tau": described.seed_tau}
+        print(to_json(facts | {"out": out, "files": [out, *paths]}))
         return
-    print(f"Card of {described.architectures} architectures: {out} ({', '.join(p.name for p in paths)})")
+    for path in paths:
+        print(f"Figure: {path}")
+    print(f"Card of {described.architectures} architectures: {out}")

@@ -4,14 +4,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archrep.cli import options
+from archrep.cli import completion, options
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
 def list_spaces(
-    space: Annotated[str | None, typer.Argument(help="Space to look into; without one, all spaces.")] = None,
+    space: Annotated[
+        str | None,
+        typer.Argument(help="Space to look into; without one, all spaces.", autocompletion=completion.one("space")),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """List where architectures come from: all spaces, or the splits or names that one space holds.
@@ -27,7 +30,8 @@ def list_spaces(
 
     if space is None:
         rows = {name: dataclasses.asdict(about) for name, about in spaces().items()}
-        print(to_json([{"space": name, **row} for name, row in rows.items()])) if json else _print_spaces(rows)
+        found = [{"space": name, **row} for name, row in rows.items()]
+        print(to_json({"spaces": found})) if json else _print_spaces(rows)
         return
     facts = listing(space)
     print(to_json(facts)) if json else _print_listing(facts)

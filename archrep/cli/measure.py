@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archrep.cli import options
+from archrep.cli import completion, options
 from archrep.errors import ArchrepError, lookup
 
 if TYPE_CHECKING:
@@ -29,7 +29,11 @@ def measure(
         "labels.parquet"
     ),
     protocol: Annotated[
-        str, typer.Option(help="Training protocol: quick (CPU), quick-8x, paper (GPU), or smoke for a trial.")
+        str,
+        typer.Option(
+            help="Training protocol: quick (CPU), quick-8x, paper (GPU), or smoke for a trial.",
+            autocompletion=completion.one("measuring protocol"),
+        ),
     ] = "quick",
     data: options.Data = "cifar10",
     seed: Annotated[list[int] | None, typer.Option(help="Seed of everything random; may be repeated.")] = None,
@@ -38,7 +42,12 @@ def measure(
         int | None,
         typer.Option(min=1, help="Architectures, spread evenly over --archs, that get all seeds; others the first."),
     ] = None,
-    engine: Annotated[str, typer.Option(help="local (processes of this machine) or ray (a cluster).")] = "local",
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="local (processes of this machine) or ray (a cluster).", autocompletion=completion.one("engine")
+        ),
+    ] = "local",
     address: Annotated[
         str | None, typer.Option(help="Ray cluster, HOST:PORT or auto; default: one on this machine, for this run.")
     ] = None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archrep.cli import options
+from archrep.cli import completion, options
 from archrep.errors import ArchrepError
 
 if TYPE_CHECKING:
@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 
 
 def neighbors(
-    arch: Annotated[str, typer.Argument(help="Architecture spec; it need not be in the table.")],
+    arch: Annotated[
+        str, typer.Argument(help="Architecture spec; it need not be in the table.", autocompletion=completion.spec)
+    ],
     table: Annotated[Path | None, typer.Option("--in", help="Embedding table; default: the shipped one.")] = None,
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many.")] = 10,
-    metric: Annotated[str, typer.Option(help="euclidean or cosine.")] = "euclidean",
+    metric: Annotated[
+        str, typer.Option(help="euclidean or cosine.", autocompletion=completion.one("metric"))
+    ] = "euclidean",
     checkpoint: options.Checkpoint = None,
     out: Annotated[Path | None, typer.Option(help="Table to write, CSV or Parquet.")] = None,
     force: options.Force = False,
@@ -55,7 +59,7 @@ def neighbors(
     if out is not None:
         write_rows(rows, {"format": 1, "kind": "neighbors", "provenance": facts}, out)
     if json:
-        print(to_json({"arch": name, "metric": metric, "neighbors": rows, "provenance": facts}))
+        print(to_json({"arch": name, "metric": metric, "neighbors": rows, "provenance": facts, "out": out}))
         return
     shown = [(str(row["arch"]), f"{row['distance']:.4g}", str(row["differs"])) for row in rows]
     head = ("arch", "distance", "what differs")

@@ -8,21 +8,36 @@ from typing import Annotated
 
 import typer
 
+from archrep.cli import completion
+
 Archs = Annotated[
     list[str] | None,
     typer.Option(
         "--archs",
         help="Spec, or CSV/Parquet with a column `arch`; may be repeated. FILE.py:callable runs your code.",
+        autocompletion=completion.spec,
     ),
 ]
 DATA = typer.Option(
-    "--data", help="Folder or archive with CIFAR-10 or ImageNet; `cifar10` downloads it, `digits` needs nothing."
+    "--data",
+    help="Folder or archive with CIFAR-10 or ImageNet; `cifar10` downloads it, `digits` needs nothing.",
+    autocompletion=completion.one("images"),
 )
 Data = Annotated[str, DATA]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, or a CUDA device such as cuda:0.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device", help="auto, cpu, or a CUDA device such as cuda:0.", autocompletion=completion.one("device")
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Dataset = Annotated[str | None, typer.Option("--dataset", help="Of a published table: cifar10, cifar100, …")]
+Dataset = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset", help="Of a published table: cifar10, cifar100, …", autocompletion=completion.one("dataset")
+    ),
+]
 Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Of a published table: accuracy after so many.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Use only the first N architectures.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]

@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 
-from archrep.cli import options
+from archrep.cli import completion, options
 
 
 def predict(
-    arch: Annotated[str, typer.Option(help="Architecture spec that names one architecture.")],
+    arch: Annotated[
+        str, typer.Option(help="Architecture spec that names one architecture.", autocompletion=completion.spec)
+    ],
     checkpoint: options.Checkpoint = None,
     out: Annotated[Path, typer.Option(help="State dict to write (safetensors).")] = Path("params.safetensors"),
     seed: options.Seed = 0,
@@ -59,9 +61,9 @@ def predict(
     if json:
         print(to_json({"arch": architecture.id, "params": graph.num_params, "kept": kept, "out": out}))
         return
-    print(f"{graph.num_params:,} predicted parameters of {architecture.id}: {out}")
     if kept:
         print(f"Not predicted, so as initialised (seed {seed}): {', '.join(kept)}")
+    print(f"{graph.num_params:,} predicted parameters of {architecture.id}: {out}")
 
 
 def convert(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from archrep.cli import options
+from archrep.cli import completion, options
 from archrep.errors import ArchrepError
 
 
@@ -19,7 +19,10 @@ def predict_target(
         list[Path] | None, typer.Option(help="Table with the columns that encoders of the probe read, if they do.")
     ] = None,
     checkpoint: options.Checkpoint = None,
-    data: Annotated[str | None, typer.Option(help="Real images, if encoders of the probe need them.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Real images, if encoders of the probe need them.", autocompletion=completion.one("images")),
+    ] = None,
     limit: options.Limit = None,
     force: options.Force = False,
     json: options.Json = False,

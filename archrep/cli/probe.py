@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archrep.cli import options
+from archrep.cli import completion, options
 from archrep.cli.probe_output import FILES, write_report
 from archrep.errors import ArchrepError
 
@@ -30,7 +30,10 @@ def probe(
     context: typer.Context,
     target: Annotated[
         str | None,
-        typer.Option(help="Column of the label table: trainability, latency_ms, …; default: accuracy, or PROTOCOL's."),
+        typer.Option(
+            help="Column of the label table: trainability, latency_ms, …; default: accuracy, or PROTOCOL's.",
+            autocompletion=completion.one("target"),
+        ),
     ] = None,
     labels: Annotated[
         list[Path] | None,
@@ -40,17 +43,24 @@ def probe(
     ] = None,
     encoders: Annotated[
         str,
-        typer.Option(help="Encoders, separated by commas; A+B concatenates. The first is what others are compared to."),
+        typer.Option(
+            help="Encoders, separated by commas; A+B concatenates. The first is what others are compared to.",
+            autocompletion=completion.several("encoder", ",+"),
+        ),
     ] = ENCODERS,
     probe: Annotated[
         str,
         typer.Option(
-            help="auto chooses in the training data; or ensemble, ridge, svr, svr-wide, gp, boosting, forest, knn."
+            help="auto chooses in the training data; or ensemble, ridge, svr, svr-wide, gp, boosting, forest, knn.",
+            autocompletion=completion.one("probe"),
         ),
     ] = "auto",
     split: Annotated[
         str,
-        typer.Option(help="grouped: no class on both sides; random; one-per-group: one architecture of each class."),
+        typer.Option(
+            help="grouped: no class on both sides; random; one-per-group: one architecture of each class.",
+            autocompletion=completion.one("probe split"),
+        ),
     ] = "grouped",
     train_size: Annotated[
         int | None, typer.Option(min=2, help="Draw training sets of this size, and test on the rest, instead of folds.")
@@ -63,7 +73,11 @@ def probe(
         int, typer.Option(min=0, help="With --test: so many labelled test architectures join the training set.")
     ] = 0,
     protocol: Annotated[
-        str | None, typer.Option(help="Replay the literature: ppuda, nasbench201-100, nasbench201-class-781, …")
+        str | None,
+        typer.Option(
+            help="Replay the literature: ppuda, nasbench201-100, nasbench201-class-781, …",
+            autocompletion=completion.one("probe protocol"),
+        ),
     ] = None,
     learning_curve: Annotated[
         bool, typer.Option("--learning-curve", help="Add τ over 20 … 781 labels; resumes from its journal OUT.jsonl.")
@@ -80,13 +94,21 @@ def probe(
     ] = None,
     checkpoint: options.Checkpoint = None,
     data: Annotated[
-        str | None, typer.Option(help="Real images for encoders that need them (zero-cost, ghn-accuracy).")
+        str | None,
+        typer.Option(
+            help="Real images for encoders that need them (zero-cost, ghn-accuracy).",
+            autocompletion=completion.one("images"),
+        ),
     ] = None,
     dataset: options.Dataset = None,
     epochs: options.Epochs = None,
     recipe: Annotated[str | None, typer.Option(help="Of timm's accuracies: a tag or pattern such as ra*_in1k.")] = None,
     direction: Annotated[
-        str | None, typer.Option(help="Of a target that the table does not declare: higher or lower is better.")
+        str | None,
+        typer.Option(
+            help="Of a target that the table does not declare: higher or lower is better.",
+            autocompletion=completion.one("direction"),
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the report; default: probe-TARGET.")] = None,
     limit: options.Limit = None,

@@ -66,7 +66,7 @@ def probe_devices(
         (folder / "report.json").write_text(to_json(plain(summary | {"provenance": origin})))
         (folder / "report.md").write_text(markdown(*shown, str(origin["command"])))
     if json:
-        print(to_json(plain(summary | {"provenance": origin})))
+        print(to_json(plain(summary | {"provenance": origin, "out": str(out)})))
         return
     print_report(*shown)
     print(f"Report and figure: {out}")

@@ -46,7 +46,7 @@ def write_report(
             report.probe.facts["provenance"] = origin
             save_probe(report.probe, folder)
     if json:
-        print(to_json(summary))
+        print(to_json(summary | {"out": out}))
         return
     print_report(title(report), HEAD, [cells(s, report.reference) for s in report.scores], notes(report))
     print(f"Report, figures and fitted probe: {out}")

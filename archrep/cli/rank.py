@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archrep.cli import options
+from archrep.cli import completion, options
 from archrep.errors import ArchrepError
 
 if TYPE_CHECKING:
@@ -25,7 +25,10 @@ def rank(
     ] = None,
     target: Annotated[
         list[str] | None,
-        typer.Option(help="Column to rank by; several, repeated or separated by commas, give their Pareto front."),
+        typer.Option(
+            help="Column to rank by; several, repeated or separated by commas, give their Pareto front.",
+            autocompletion=completion.several("target"),
+        ),
     ] = None,
     top: Annotated[int | None, typer.Option(min=1, help="Keep the best N; default: all, 20 on the screen.")] = None,
     out: Annotated[Path | None, typer.Option(help="Ranking to write, CSV or Parquet.")] = None,
@@ -36,11 +39,17 @@ def rank(
         Path | None, typer.Option(help="Embedding table for the encoder ghn; without --archs it is the pool.")
     ] = None,
     encoders: Annotated[
-        str | None, typer.Option(help="Encoders to choose from, separated by commas; default: by the pool's space.")
+        str | None,
+        typer.Option(
+            help="Encoders to choose from, separated by commas; default: by the pool's space.",
+            autocompletion=completion.several("encoder", ",+"),
+        ),
     ] = None,
     level: Annotated[float, typer.Option(min=0.01, max=0.99, help="Level of the prediction intervals.")] = 0.9,
     checkpoint: options.Checkpoint = None,
-    data: Annotated[str | None, typer.Option(help="Real images, if encoders need them.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Real images, if encoders need them.", autocompletion=completion.one("images"))
+    ] = None,
     dataset: options.Dataset = None,
     epochs: options.Epochs = None,
     limit: options.Limit = None,
@@ -237,7 +246,7 @@ def _write(ranking: "Ranking", top: int | None, out: Path | None, force: bool, j
         print(f"The pool has {total:,} architectures, fewer than --top {top:,}: all are ranked", file=sys.stderr)
     written = _save(ranking, table, out, force, origin) if out is not None else []
     if json:
-        print(to_json({"n": total, "ranking": table.to_dict("records"), "provenance": origin}))
+        print(to_json({"n": total, "ranking": table.to_dict("records"), "provenance": origin, "files": written}))
         return
     _print_ranking(ranking, table.head(top or SHOWN))
     if tied := int(table["rank"].duplicated(keep=False).sum()):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from archrep.cli import options
+from archrep.cli import completion, options
 from archrep.errors import ArchrepError
 
 FORMATS = ("arrow", "official")
@@ -15,14 +15,26 @@ FORMATS = ("arrow", "official")
 
 def sample(
     out: Annotated[Path, typer.Option(help="Folder to write; deepnets:FOLDER is then a spec.")],
-    split: Annotated[str, typer.Option(help="train, val, test, wide, deep, dense, bnfree or search.")] = "train",
+    split: Annotated[
+        str,
+        typer.Option(
+            help="train, val, test, wide, deep, dense, bnfree or search.", autocompletion=completion.one("split")
+        ),
+    ] = "train",
     n: Annotated[
         int | None, typer.Option("-n", min=1, help="Architectures; default: the split's published size.")
     ] = None,
-    space: Annotated[str, typer.Option(help="deepnets (the paper's size) or deepnets-small.")] = "deepnets",
+    space: Annotated[
+        str,
+        typer.Option(help="deepnets (the paper's size) or deepnets-small.", autocompletion=completion.one("deepnets")),
+    ] = "deepnets",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
     format: Annotated[
-        str, typer.Option(help="arrow, or official: HDF5 and JSON as DeepNets-1M was released.")
+        str,
+        typer.Option(
+            help="arrow, or official: HDF5 and JSON as DeepNets-1M was released.",
+            autocompletion=completion.one("store"),
+        ),
     ] = "arrow",
     force: options.Force = False,
     json: options.Json = False,
@@ -42,7 +54,7 @@ def sample(
     count, path, spec = write(out, space, split, n, workers, force)
     seconds = time.monotonic() - began
     if json:
-        print(to_json({"path": str(path), "spec": spec, "architectures": count, "seconds": seconds}))
+        print(to_json({"architectures": count, "spec": spec, "seconds": seconds, "out": path}))
         return
     print(f"Architectures: {count:,} of {space}:{split}")
     print(f"Written: {path}")
@@ -105,18 +117,21 @@ def info(
     stores = [Store(folder) for folder in folders]
     rows = [statistics(store) for store in stores]
     between = shared(stores)
-    if json:
-        print(to_json({"stores": rows, "shared": between}))
-    elif len(rows) == 1:
-        _print_store(rows[0])
-    else:
-        _print_stores(rows, between)
+    written = []
     if out is not None:
         from archrep.plot.deepnets import draw_statistics
         from archrep.plot.style import save_figure
 
-        for path in save_figure(*draw_statistics(rows), out, force):
-            print(f"Statistics: {path}", file=sys.stderr if json else sys.stdout)
+        written = save_figure(*draw_statistics(rows), out, force)
+    if json:
+        print(to_json({"stores": rows, "shared": between, "files": written}))
+        return
+    if len(rows) == 1:
+        _print_store(rows[0])
+    else:
+        _print_stores(rows, between)
+    for path in written:
+        print(f"Statistics: {path}")
 
 
 def _print_store(row: dict) -> None:

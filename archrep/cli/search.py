@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archrep.cli import options
+from archrep.cli import completion, options
 from archrep.cli.search_live import FILES, live
 from archrep.errors import ArchrepError
 
@@ -19,18 +19,33 @@ SIMULATED = ("regret.csv", "search.json", "search.md", "curve.png", "curve.svg",
 
 
 def search(
-    space: Annotated[str, typer.Option(help="Space to search: nasbench201, nasbench101, deepnets-small, …")],
+    space: Annotated[
+        str,
+        typer.Option(
+            help="Space to search: nasbench201, nasbench101, deepnets-small, …", autocompletion=completion.one("space")
+        ),
+    ],
     labels: Annotated[
         list[Path] | None, typer.Option(help="Label table, Parquet, CSV or a published one; may be repeated.")
     ] = None,
     strategies: Annotated[
-        str, typer.Option(help="Separated by commas; bananas, gp-ei and gp-ts take an encoder: gp-ei:one-hot.")
+        str,
+        typer.Option(
+            help="Separated by commas; bananas, gp-ei and gp-ts take an encoder: gp-ei:one-hot.",
+            autocompletion=completion.several("strategy"),
+        ),
     ] = DEFAULT,
     budget: Annotated[int, typer.Option(min=1, help="Queries: architectures paid for per run.")] = 150,
     runs: Annotated[int | None, typer.Option(min=1, help="Runs; default: 100, and 1 with --evaluate.")] = None,
-    target: Annotated[str, typer.Option(help="Label that is reported.")] = "accuracy",
+    target: Annotated[
+        str, typer.Option(help="Label that is reported.", autocompletion=completion.one("target"))
+    ] = "accuracy",
     select_by: Annotated[
-        str | None, typer.Option(help="Label that the search sees; default: accuracy_val for accuracy.")
+        str | None,
+        typer.Option(
+            help="Label that the search sees; default: accuracy_val for accuracy.",
+            autocompletion=completion.one("target"),
+        ),
     ] = None,
     dataset: options.Dataset = None,
     epochs: options.Epochs = None,
@@ -40,8 +55,16 @@ def search(
     checkpoint: options.Checkpoint = None,
     evaluate: Annotated[bool, typer.Option("--evaluate", help="Train what is proposed, instead of --labels.")] = False,
     archs: options.Archs = None,
-    data: Annotated[str | None, typer.Option(help="With --evaluate: images to train on, or for encoders.")] = None,
-    protocol: Annotated[str, typer.Option(help="With --evaluate: training protocol.")] = "quick",
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="With --evaluate: images to train on, or for encoders.", autocompletion=completion.one("images")
+        ),
+    ] = None,
+    protocol: Annotated[
+        str,
+        typer.Option(help="With --evaluate: training protocol.", autocompletion=completion.one("measuring protocol")),
+    ] = "quick",
     out: Annotated[Path, typer.Option(help="Folder of the results; the journal lies beside it.")] = Path("search"),
     limit: options.Limit = None,
     workers: options.Workers = 1,
@@ -165,7 +188,7 @@ def _write(pool, trajectories, specs, runs, budget, seed, space, notes, inputs, 
         (folder / "search.json").write_text(to_json(facts))
         (folder / "search.md").write_text(as_markdown(name, rows, compared, notes, str(origin["command"])))
     if json:
-        print(to_json(facts))
+        print(to_json(facts | {"out": out}))
         return
     options.print_table(name, list(rows[0]), [[str(v) for v in row.values()] for row in rows], ["strategy"])
     for row in compared.to_dict("records"):

@@ -73,7 +73,7 @@ def live(
         table.to_csv(folder / "queries.csv", index=False)
         (folder / "search.json").write_text(to_json(facts))
     if json:
-        print(to_json(facts))
+        print(to_json(facts | {"out": out, "labels": labels}))
         return
     for spec, found in best.items():
         told = "nothing could be trained"

@@ -8,18 +8,25 @@ from typing import Annotated, Any
 
 import typer
 
-from archrep.cli import options
+from archrep.cli import completion, options
 from archrep.errors import ArchrepError
 
 
 def train(
     preset: Annotated[
         str | None,
-        typer.Option(help="ghn2, ghn1 or mlp, then -cifar10 or -imagenet (the paper's), or -cifar10-small (CPU)."),
+        typer.Option(
+            help="ghn2, ghn1 or mlp, then -cifar10 or -imagenet (the paper's), or -cifar10-small (CPU).",
+            autocompletion=completion.one("preset"),
+        ),
     ] = None,
     data: Annotated[str | None, options.DATA] = None,
     archs: Annotated[
-        str | None, typer.Option(help="DeepNets split to train on, such as deepnets:DIR; default: the preset's.")
+        str | None,
+        typer.Option(
+            help="DeepNets split to train on, such as deepnets:DIR; default: the preset's.",
+            autocompletion=completion.spec,
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the new run.")] = None,
     init: Annotated[
@@ -30,9 +37,14 @@ def train(
     max_nodes: Annotated[int | None, typer.Option(min=1, help="Most nodes of a step's graphs together.")] = None,
     meta_batch: Annotated[int | None, typer.Option(min=1, help="Architectures per step, over all processes.")] = None,
     images: Annotated[int | None, typer.Option(min=2, help="Images per step.")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="adam or adamw.")] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help="adam or adamw.", autocompletion=completion.one("optimizer"))
+    ] = None,
     lr: Annotated[float | None, typer.Option(min=0, help="Peak learning rate.")] = None,
-    schedule: Annotated[str | None, typer.Option(help="step (×0.1 at 2/3 and 5/6) or cosine.")] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(help="step (×0.1 at 2/3 and 5/6) or cosine.", autocompletion=completion.one("schedule")),
+    ] = None,
     warmup: Annotated[int | None, typer.Option(min=0, help="Steps of linearly rising learning rate.")] = None,
     weight_decay: Annotated[float | None, typer.Option(min=0, help="Of the optimiser.")] = None,
     clip: Annotated[float | None, typer.Option(min=0, help="Largest norm of the gradient.")] = None,
@@ -47,12 +59,18 @@ def train(
     augment: Annotated[
         bool | None, typer.Option(help="Flip and crop training images at random.", show_default=False)
     ] = None,
-    amp: Annotated[str | None, typer.Option(help="Half precision of the networks: off, bf16, fp16.")] = None,
+    amp: Annotated[
+        str | None,
+        typer.Option(help="Half precision of the networks: off, bf16, fp16.", autocompletion=completion.one("amp")),
+    ] = None,
     virtual_edges: Annotated[bool | None, typer.Option(help="Ablation of paper § 4.2.", show_default=False)] = None,
     normalize: Annotated[bool | None, typer.Option(help="Ablation of paper § 4.1.", show_default=False)] = None,
     layer_norm: Annotated[bool | None, typer.Option(help="Ablation of paper § 4.3.", show_default=False)] = None,
     vocabulary: Annotated[
-        str | None, typer.Option(help="Primitives of the graphs: released (default), extended.")
+        str | None,
+        typer.Option(
+            help="Primitives of the graphs: released (default), extended.", autocompletion=completion.one("vocabulary")
+        ),
     ] = None,
     val_every: Annotated[int | None, typer.Option(min=1, help="Steps between validations.")] = None,
     save_every: Annotated[float | None, typer.Option(min=0, help="Seconds between saves of the resume state.")] = None,
@@ -168,8 +186,8 @@ def _continue(group, folder: Path, time_limit: float | None) -> None:
     if (folder / METRICS).exists():
         _draw(folder)
     if finished:
-        print(f"Best checkpoint: {folder / BEST}")
         print(f"Run folder: {folder} (metrics.jsonl, curve.png, last.safetensors)", file=sys.stderr)
+        print(f"Best checkpoint: {folder / BEST}")
     else:
         print(f"Saved: {folder}; continue with: archrep train --resume {folder}")
 

@@ -81,7 +81,7 @@ def test_evaluate_json(files):
         *("--archs", "deepnets-small:test:0-1", "--untrained", "--json"),
     )
     assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout)
+    rows = json.loads(done.stdout)["results"]
     assert [r["ghn"] for r in rows] == ["checkpoint", "untrained"]
     assert {"split", "n", "mean", "max", "ci_low", "ci_high"} <= set(rows[0])
     assert (rows[0]["split"], rows[0]["n"]) == ("test", 2)

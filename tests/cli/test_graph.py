@@ -91,7 +91,7 @@ def test_spaces_are_listed(run):
     assert code == 0
     for name in SPACES:
         assert f" {name} " in out
-    rows = {row["space"]: row for row in json.loads(run("list", "--json")[1])}
+    rows = {row["space"]: row for row in json.loads(run("list", "--json")[1])["spaces"]}
     assert set(rows) == {*SPACES, "own"}
     assert rows["deepnets-small"]["size"] == 1_101_400
     assert set(SPACES) <= set(ABOUT)

@@ -71,7 +71,7 @@ def test_check_tells_errors_by_its_exit_code(tmp_path):
     assert done.returncode == 1
     assert "error: out of range [accuracy] in 9 rows: all at most 1: fractions" in done.stdout
     assert "l.csv: 1 errors, 0 warnings, 0 notes" in done.stdout
-    (finding,) = json.loads(run("check", "l.csv", "--json", cwd=tmp_path).stdout)
+    (finding,) = json.loads(run("check", "l.csv", "--json", cwd=tmp_path).stdout)["findings"]
     assert (finding["level"], finding["columns"], finding["rows"]) == ("error", ["accuracy"], 9)
     missing = run("check", "none.parquet", cwd=tmp_path)
     assert (missing.returncode, len(missing.stderr.splitlines())) == (2, 1)

@@ -236,7 +236,7 @@ def test_a_killed_evaluation_resumes(digits, tmp_path):
     images = digits.test.subset(64)
     whole = list(evaluate(GHN.load(checkpoint), archrep.architectures("deepnets-small:test:0-5"), images))
     assert table["accuracy"].to_pylist() == [r.accuracy for r in whole]
-    assert json.loads(done.stdout)[0]["mean"] == pytest.approx(summarize(whole)[0]["mean"])
+    assert json.loads(done.stdout)["results"][0]["mean"] == pytest.approx(summarize(whole)[0]["mean"])
     with pytest.raises(ArchrepError, match=r"with other options\. Choose another --out"):
         Output.of(out, {"evaluate": {"noise": 0.1, "seed": 0}}, checkpoint, "digits", [images], False)
 

@@ -161,7 +161,7 @@ def test_a_killed_run_resumes(tmp_path):
     lines = journal.read_text().splitlines(keepends=True)
     assert lines[: len(finished)] == finished
     assert len(lines) == 5
-    assert [r["init"] for r in json.loads(done.stdout)] == ["ghn", "random", "ghn - random"]
+    assert [r["init"] for r in json.loads(done.stdout)["results"]] == ["ghn", "random", "ghn - random"]
     assert out.read_text().count("\n") == 5
 
 
