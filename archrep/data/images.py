@@ -19,7 +19,7 @@ from torch import Tensor
 from archrep.errors import ArchrepError, first_line
 
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
-CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
+CIFAR10_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
 CIFAR10_RECORD = 1 + 3 * 32 * 32  # label, then red, green and blue planes
 HOW_TO_GET = (
     "Give --data a folder with the Hugging Face parquet files (train*.parquet, test*.parquet), the official "
@@ -211,7 +211,7 @@ def _download() -> Path:
 
     try:
         return Path(
-            pooch.retrieve(CIFAR10_URL, f"md5:{CIFAR10_MD5}", path=pooch.os_cache("archrep"), progressbar=False)
+            pooch.retrieve(CIFAR10_URL, f"sha256:{CIFAR10_SHA256}", path=pooch.os_cache("archrep"), progressbar=False)
         )
     except (OSError, ValueError) as error:
         raise ArchrepError(f"Cannot download CIFAR-10 ({first_line(error)}). {HOW_TO_GET}.") from error
