@@ -9,6 +9,8 @@ import typer
 from archrep.cli import completion, options
 from archrep.errors import ArchrepError
 
+SHOWN = 20  # predictions that are printed, too
+
 
 def predict_target(
     probe: Annotated[Path, typer.Option(help="Folder that `archrep probe` wrote.")],
@@ -71,4 +73,8 @@ def predict_target(
         print(to_json({"target": fitted.target.name, "rows": rows, "refused": refused, "out": out}))
         return
     unit = f" ({fitted.target.unit})" if fitted.target.unit else ""
+    if len(rows) <= SHOWN:
+        lines = [[row["arch"], *(f"{row[name]:.4g}" for name in (fitted.target.name, "low", "high"))] for row in rows]
+        names = ["arch", f"{fitted.target.name}{unit}", f"low, {level:.0%} interval", "high"]
+        options.print_table(f"Predicted by {probe.name}", names, lines, ["arch"], fold=True)
     print(f"Predicted {fitted.target.name}{unit} of {len(rows)} architectures, refused {len(refused)}: {out}")
