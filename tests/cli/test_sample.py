@@ -46,7 +46,7 @@ def test_what_sample_prints_is_a_spec(tmp_path):
 
 def test_official_format(tmp_path):
     printed = json.loads(run("sample", *SMALL, "-n", 3, "--format", "official", "--out", tmp_path, "--json"))
-    assert printed["path"] == str(tmp_path / "deepnets1m_val.hdf5")
+    assert printed["out"] == str(tmp_path / "deepnets1m_val.hdf5")
     assert printed["spec"] == f"deepnets-official:{tmp_path}:val"
     read, made = (list(archrep.architectures(s)) for s in (printed["spec"], "deepnets-small:val:0-2"))
     assert [a.graph.hash() for a in read] == [a.graph.hash() for a in made]
