@@ -8,13 +8,14 @@ import typer
 
 from archrep.cli import options
 
+FEWEST = 5
 DRAWN = 50_000  # points that a picture can show and a browser can move
 PLACES = 6  # spaces and splits that a title names
 
 
 def map_embeddings(
     embeddings: Annotated[
-        list[Path] | None, typer.Option(help="Embedding table; may be repeated. Default: the shipped one.")
+        list[Path] | None, typer.Option(help="Embedding table, or `shipped`, the default; may be repeated.")
     ] = None,
     labels: Annotated[
         Path | None, typer.Option(help="Label table whose columns can colour the map; default: the shipped one.")
@@ -31,7 +32,7 @@ def map_embeddings(
     Example: `archrep map --color accuracy --html --out figures/map-accuracy`
 
     Without options, the shipped embeddings are drawn, coloured by measured accuracy. Several tables of one GHN are
-    drawn together: `--embeddings mine.parquet --embeddings others.parquet`. Of more than 50,000 architectures, a
+    drawn together: `--embeddings mine.parquet --embeddings shipped`. Of more than 50,000 architectures, a
     random sample of 50,000 is drawn, and the title says so.
     """
     from archrep.files import refuse_existing, to_json
@@ -91,9 +92,14 @@ def _read(paths: list[Path] | None):
     from archrep.errors import ArchrepError
     from archrep.shipped import EMBEDDINGS, shipped
 
-    paths = paths or [shipped(EMBEDDINGS)]
+    paths = [shipped(EMBEDDINGS) if path == Path("shipped") else path for path in paths or [Path("shipped")]]
     if len(paths) == 1:  # without a copy: it may have a million rows
         only = read_embeddings(paths[0])
+        if len(only.table) < FEWEST:
+            raise ArchrepError(
+                f"{paths[0]}: a map needs at least {FEWEST} architectures; it has {len(only.table)}. Draw it with others, "
+                "for example --embeddings shipped --color space beside it."
+            )
         return only.table, only.values
     tables = [read_embeddings(path) for path in paths]
     for path, table in zip(paths, tables, strict=True):

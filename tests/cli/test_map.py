@@ -63,6 +63,14 @@ def test_embeddings_of_two_ghns_are_not_mixed(tables):
     assert "another GHN" in done.stderr
 
 
+def test_few_of_ones_own_are_drawn_among_the_shipped(tables):
+    alone = here.archrep("map", "--embeddings", "mine.parquet", "--color", "depth", cwd=tables)
+    assert (alone.returncode, "--embeddings shipped" in alone.stderr) == (2, True)
+    together = here.archrep("map", "--embeddings", "mine.parquet", "--embeddings", "shipped", cwd=tables)
+    assert "another GHN" in together.stderr  # this one's embeddings are random numbers
+    assert "ghn2-cifar10-small.embeddings.parquet" in together.stderr
+
+
 def test_labels_of_other_architectures_say_what_can_be_done(tables):
     done = here.archrep("map", "--embeddings", "many.parquet", cwd=tables)
     assert done.returncode == 2
