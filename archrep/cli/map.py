@@ -97,7 +97,7 @@ def _read(paths: list[Path] | None):
         only = read_embeddings(paths[0])
         if len(only.table) < FEWEST:
             raise ArchrepError(
-                f"{paths[0]}: a map needs at least {FEWEST} architectures; it has {len(only.table)}. Draw it with others, "
+                f"{paths[0]}: a map needs at least {FEWEST} architectures, not {len(only.table)}. Draw it with others, "
                 "for example --embeddings shipped --color space beside it."
             )
         return only.table, only.values
