@@ -20,6 +20,7 @@ from archrep.data.imported import EPOCHS_101, EPOCHS_201, TOP1, Request, importe
 from archrep.data.nasbench201_api import is_api_file, read_api_file
 from archrep.data.targets import TARGETS
 from archrep.errors import ArchrepError, first_line, lookup
+from archrep.parquet import read_parquet
 
 SEED = re.compile(r"acc_seed(\d+)")
 SCALES = (1, 100, 2, 1_000_000, 2_000_000)  # fractions → %, multiply-accumulates → operations, millions → 1
@@ -78,7 +79,7 @@ def _read(name: str, path: Path) -> pd.DataFrame:
     if name == "nasbench201" and is_api_file(path):
         return read_api_file(path)
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=text_columns())
+        table = read_parquet(path).to_pandas() if path.suffix == ".parquet" else pd.read_csv(path, dtype=text_columns())
     except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
         raise ArchrepError(
             f"{path}: not a readable CSV or Parquet table ({first_line(error)}); {name} is {FORMATS[name]}."

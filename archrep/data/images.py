@@ -21,6 +21,9 @@ from archrep.errors import ArchrepError, first_line
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
 CIFAR10_RECORD = 1 + 3 * 32 * 32  # label, then red, green and blue planes
+CIFAR10_BATCH = 10_000 * CIFAR10_RECORD  # bytes of a file
+TRAIN_BATCHES, TEST_BATCH = [f"data_batch_{i}.bin" for i in range(1, 6)], "test_batch.bin"
+BATCHES = (*TRAIN_BATCHES, TEST_BATCH)
 HOW_TO_GET = (
     "Give --data a folder with the Hugging Face parquet files (train*.parquet, test*.parquet), the official "
     "cifar-10-binary.tar.gz, a folder with train/CLASS/*.JPEG and val/CLASS/*.JPEG, or `digits`"
@@ -200,8 +203,8 @@ def load_images(source: str = "cifar10") -> ImageSet:
             return image_parquet(path, files["train"], files["val"] or files["test"])
         return _assemble("cifar10", _read_parquet(files["train"]), _read_parquet(files["test"] or files["val"]))
     found = {p.name: p for p in path.rglob("*.bin")}
-    if "test_batch.bin" in found:
-        train, test = _read_binary({name: p.read_bytes() for name, p in found.items()}, path)
+    if TEST_BATCH in found:
+        train, test = _read_binary({name: found[name].read_bytes() for name in BATCHES if name in found}, path)
         return _assemble("cifar10", train, test)
     raise ArchrepError(f"No CIFAR-10 or ImageNet files in {path}. {HOW_TO_GET}.")
 
@@ -219,24 +222,29 @@ def _download() -> Path:
 
 def _read_parquet(files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
     from PIL import Image
+
+    from archrep.parquet import read_parquet
 
     pixels, labels = [], []
     for file in files:
         try:
-            table = pq.read_table(file)
+            table = read_parquet(file)
             image_column = "img" if "img" in table.column_names else "image"
             encoded = [row["bytes"] for row in table[image_column].to_pylist()]
             labels.append(table["label"].to_numpy().astype(np.int64))
-            pixels += [np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) for data in encoded]
-        except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
+            for data in encoded:
+                with Image.open(io.BytesIO(data)) as image:  # which reads no pixels yet
+                    if image.size != (32, 32):
+                        raise ValueError(f"images of {image.size} pixels")
+                    pixels.append(np.asarray(image.convert("RGB")))
+        except (pa.ArrowException, KeyError, TypeError, ValueError, OSError, Image.DecompressionBombError) as error:
             raise ArchrepError(
-                f"{file}: not a parquet file of images, with columns `img` (bytes) and `label` ({first_line(error)})."
+                f"{file}: not a parquet file of images of 32×32 pixels, with columns `img` (bytes) and `label` "
+                f"({first_line(error)})."
             ) from error
-    shapes = {p.shape for p in pixels}
-    if shapes != {(32, 32, 3)}:
-        raise ArchrepError(f"{files[0].parent}: expected 32x32 RGB images, got shapes {sorted(shapes)[:3]}.")
+    if not pixels:
+        raise ArchrepError(f"{files[0].parent}: no images in {files[0].name}.")
     return np.stack(pixels).transpose(0, 3, 1, 2), np.concatenate(labels)
 
 
@@ -250,6 +258,8 @@ def _encoded_size(file: Path) -> tuple[int, int]:
         rows = next(pq.ParquetFile(file).iter_batches(1))
         column = "img" if "img" in rows.schema.names else "image"
         return Image.open(io.BytesIO(rows[column][0].as_py()["bytes"])).size
+    except Image.DecompressionBombError as error:
+        raise ArchrepError(f"{file}: {first_line(error)}.") from error
     except (pa.ArrowException, LookupError, TypeError, ValueError, OSError, StopIteration):
         return 32, 32  # reading it as CIFAR-10 says what is wrong
 
@@ -257,8 +267,9 @@ def _encoded_size(file: Path) -> tuple[int, int]:
 def _read_archive(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     try:
         with tarfile.open(path) as archive:
-            members = [m for m in archive if m.isfile() and m.name.endswith(".bin") and m.size < 10**8]
-            contents = {Path(m.name).name: file.read() for m in members if (file := archive.extractfile(m))}
+            members = {Path(m.name).name: m for m in archive if m.isfile() and m.size <= CIFAR10_BATCH}
+            found = {name: archive.extractfile(members[name]) for name in BATCHES if name in members}
+            contents = {name: file.read() for name, file in found.items() if file}
     except (tarfile.TarError, OSError, EOFError) as error:
         raise ArchrepError(f"{path}: not a readable archive ({first_line(error)}). {HOW_TO_GET}.") from error
     return _read_binary(contents, path)
@@ -266,7 +277,7 @@ def _read_archive(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def _read_binary(contents: dict[str, bytes], path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     parts = []
-    for names in ([f"data_batch_{i}.bin" for i in range(1, 6)], ["test_batch.bin"]):
+    for names in (TRAIN_BATCHES, [TEST_BATCH]):
         missing = [name for name in names if len(contents.get(name, b"")) % CIFAR10_RECORD or not contents.get(name)]
         if missing:
             raise ArchrepError(f"{path}: missing or truncated {', '.join(missing)}; fetch {CIFAR10_URL} again.")

@@ -1,6 +1,8 @@
 """Parquet tables with provenance in their schema metadata; the base of label and embedding tables."""
 
 import json
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,15 +11,37 @@ import pyarrow.parquet as pq
 
 from archrep.errors import ArchrepError, first_line
 from archrep.files import atomic
+from archrep.parquet import read_parquet
 
 KEY = b"archrep"
 
 
 def write_table(table: pa.Table, header: dict, path: Path, force: bool) -> None:
     """Writes a table and its header, atomically."""
-    metadata = {**(table.schema.metadata or {}), KEY: json.dumps(header).encode()}
+    write_parts([table], header, path, force)
+
+
+def write_parts(parts: Iterable[pa.Table], header: dict, path: Path, force: bool) -> int:
+    """Like `write_table`, part by part: they have the columns of the first one, and only one is in memory.
+
+    Returns:
+        How many rows were written.
+
+    Raises:
+        ArchrepError: if there is no part, or the table cannot be written.
+    """
+    parts = iter(parts)
     with atomic(path, force) as temporary:
-        pq.write_table(table.replace_schema_metadata(metadata), temporary)
+        first = next(parts, None)
+        if first is None:
+            raise ArchrepError(f"{path}: nothing to write.")
+        schema = first.schema.with_metadata({**(first.schema.metadata or {}), KEY: json.dumps(header).encode()})
+        with pq.ParquetWriter(temporary, schema, write_page_checksum=True) as writer:
+            rows = 0
+            for part in chain([first], parts):
+                writer.write_table(part.cast(schema))
+                rows += len(part)
+    return rows
 
 
 def write_rows(rows: list[dict], header: dict, path: Path) -> None:
@@ -57,14 +81,13 @@ def read_table(path: Path, kind: str, required: tuple[str, ...]) -> tuple[pa.Tab
     """
     if not Path(path).is_file():
         raise ArchrepError(f"{path}: no such {kind} table.")
+    table = read_parquet(Path(path))
     try:
-        table = pq.read_table(path)
-        table.validate(full=True)  # that text is text, and lists end within their values
         header = json.loads((table.schema.metadata or {}).get(KEY, b"{}"))
         if not isinstance(header, dict):
             raise ValueError(f"its metadata is {header!r:.60}, no JSON object")
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise ArchrepError(f"{path}: not a readable Parquet file ({first_line(error)}).") from error
+    except ValueError as error:
+        raise ArchrepError(f"{path}: not a table that archrep wrote ({first_line(error)}).") from error
     missing = [name for name in required if name not in table.column_names]
     if missing:
         raise ArchrepError(

@@ -117,11 +117,11 @@ class Official(Split):
         Raises:
             ArchrepError: if the stored graph is damaged or that of another architecture.
         """
+        plan = make_plan(config)
         with opened(self.file, keep=True) as groups:
-            adj = groups[self.split][str(index)]["adj"][()]
+            adj = _stored(groups, f"{self.split}/{index}/adj", len(_ancestries_without(plan)[0]))
             edges = np.argwhere(adj == 1)  # (E, 2)
             ancestries = Counter(_ancestries(edges.tolist(), len(adj)))
-        plan = make_plan(config)
         lost = _lost(plan, ancestries)
         if lost is None:
             close_kept()
@@ -184,6 +184,25 @@ def _load(meta: Path, changed: int) -> dict:
     if not isinstance(content, dict):
         raise ArchrepError(f"{meta}: expected an object with one entry per split, got {type(content).__name__}.")
     return content
+
+
+def _stored(groups: Any, name: str, most: int) -> np.ndarray:
+    """A square dataset of bytes, of at most that many rows, that the file itself holds: no link leads out of it.
+
+    Raises:
+        ValueError: for anything else; what it claims is not read.
+    """
+    parts = name.split("/")
+    for end in range(1, len(parts) + 1):
+        link = groups.get("/".join(parts[:end]), getlink=True)
+        if type(link).__name__ != "HardLink":
+            raise ValueError(f"{name} is a {type(link).__name__}, not stored here")
+    data = groups[name]
+    if data.external or data.is_virtual:
+        raise ValueError(f"{name} is stored in another file")
+    if data.dtype != np.uint8 or data.ndim != 2 or data.shape[0] != data.shape[1] or data.shape[0] > most:
+        raise ValueError(f"{name} is {data.dtype} {data.shape}, not uint8 (N, N) with N up to {most}")
+    return data[()]
 
 
 @contextmanager

@@ -64,13 +64,15 @@ def _expand(spec: str, refused: list[str] | None, typed: bool) -> Iterable[Archi
 def _column_arch(path: Path) -> list[str]:
     import pandas as pd
 
+    from archrep.parquet import read_parquet
+
     if not path.is_file():
         raise ArchrepError(
             f"{path}: no such table of architectures. Give a spec or a CSV/Parquet with a column 'arch'."
         )
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
-    except (ValueError, OSError) as error:  # pyarrow and pandas parse errors are ValueErrors
+        table = read_parquet(path).to_pandas() if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
+    except (ValueError, OSError) as error:  # pandas' parse errors are ValueErrors
         raise ArchrepError(f"{path}: not a readable {path.suffix[1:]} table ({first_line(error)}).") from error
     if "arch" not in table:
         raise ArchrepError(f"{path}: no column 'arch'; its columns are {', '.join(map(str, table))}.")
