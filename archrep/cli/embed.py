@@ -1,13 +1,19 @@
 """`archrep embed`."""
 
+import itertools
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from archrep.cli import options
+
+if TYPE_CHECKING:
+    from archrep.ghn import GHN
+    from archrep.space import Architecture
 
 CHUNK = 512  # architectures whose graphs are in memory at once
 SHOWN = 20  # refused architectures that are named; the others are counted by reason
@@ -32,62 +38,72 @@ def embed(
     reported.
     """
     import dataclasses
-    import itertools
 
-    import numpy as np
-    from tqdm import tqdm
-
-    from archrep.data.embeddings import write_embeddings
-    from archrep.errors import ArchrepError
+    from archrep.data.embeddings import write_embedding_parts
     from archrep.files import file_digest, provenance, refuse_existing, to_json
     from archrep.ghn import GHN
-    from archrep.graph.summary import COLUMNS, summarise
     from archrep.shipped import CHECKPOINT, LABELS, shipped
     from archrep.space import architectures
 
     refuse_existing(out, force)
     checkpoint = checkpoint or shipped(CHECKPOINT)
     ghn = GHN.load(checkpoint).to(options.torch_device(device, threads))
-    vocabulary = ghn.config.vocabulary
     refused: list[str] = []
     selected = itertools.islice(architectures(*(archs or [str(shipped(LABELS))]), refused=refused), limit)
-    columns: dict[str, list] = {name: [] for name in ("arch", "space", "split", *COLUMNS)}
-    values = []
     mapped: dict[str, tuple[str, int]] = {}
-    with tqdm(unit="arch", disable=not sys.stderr.isatty()) as bar:
-        while chunk := list(itertools.islice(selected, CHUNK)):
-            captured = [a for a in chunk if _captured(a, vocabulary, refused, mapped)]
-            if captured:
-                values.append(ghn.embed([a.graph_in(vocabulary) for a in captured]).numpy())
-            for a in captured:
-                row = {"arch": a.id, "space": a.space, "split": a.split, **summarise(a.graph_in(vocabulary))}
-                for name, column in columns.items():
-                    column.append(row[name])
-            bar.update(len(chunk))
-    for reason in refused[:SHOWN]:
-        print(f"Refused: {reason}", file=sys.stderr)
-    for reason, count in Counter(reason.partition(": ")[2] for reason in refused[SHOWN:]).items():
-        print(f"Refused: {count} more: {reason}", file=sys.stderr)
-    if not values:
-        raise ArchrepError(
-            "No architectures to embed: the given specs and tables name none"
-            + (f" that can be captured ({len(refused)} refused)." if refused else ".")
-        )
     header = {
         "ghn": dataclasses.asdict(ghn.config),
         "checkpoint": checkpoint.name,
         "checkpoint_digest": file_digest(checkpoint),
         "provenance": provenance(),
     }
-    write_embeddings(out, columns, np.concatenate(values), header, force)
-    print(f"Captured: {len(columns['arch'])}, refused: {len(refused)}", file=sys.stderr)
+    try:
+        embedded = write_embedding_parts(out, _parts(selected, ghn, refused, mapped), header, force)
+    finally:
+        _tell_refused(refused)
+    print(f"Captured: {embedded}, refused: {len(refused)}", file=sys.stderr)
     for kind, (nearest, count) in sorted(mapped.items()):
         print(f"No primitive for {kind} ({count} nodes): the nearest is {nearest}", file=sys.stderr)
     if json:
-        counts = {"architectures": len(columns["arch"]), "refused": refused, "dimensions": ghn.config.hidden}
+        counts = {"architectures": embedded, "refused": refused, "dimensions": ghn.config.hidden}
         print(to_json({**counts, "mapped": {kind: near for kind, (near, _) in mapped.items()}, "out": out}))
     else:
-        print(f"Embeddings of {len(columns['arch'])} architectures ({ghn.config.hidden}-dimensional): {out}")
+        print(f"Embeddings of {embedded} architectures ({ghn.config.hidden}-dimensional): {out}")
+
+
+def _parts(selected: "Iterator[Architecture]", ghn: "GHN", refused: list[str], mapped: dict[str, tuple[str, int]]):
+    """Columns and embeddings of one chunk after the other: memory does not grow with their number."""
+    from tqdm import tqdm
+
+    from archrep.errors import ArchrepError
+    from archrep.graph.summary import COLUMNS, summarise
+
+    vocabulary = ghn.config.vocabulary
+    empty = True
+    with tqdm(unit="arch", disable=not sys.stderr.isatty()) as bar:
+        while chunk := list(itertools.islice(selected, CHUNK)):
+            captured = [a for a in chunk if _captured(a, vocabulary, refused, mapped)]
+            if captured:
+                empty = False
+                graphs = [a.graph_in(vocabulary) for a in captured]
+                facts = [summarise(graph) for graph in graphs]
+                columns: dict[str, list] = {"arch": [a.id for a in captured]}
+                columns |= {name: [getattr(a, name) for a in captured] for name in ("space", "split")}
+                columns |= {name: [row[name] for row in facts] for name in COLUMNS}
+                yield columns, ghn.embed(graphs).numpy()
+            bar.update(len(chunk))
+    if empty:
+        raise ArchrepError(
+            "No architectures to embed: the given specs and tables name none"
+            + (f" that can be captured ({len(refused)} refused)." if refused else ".")
+        )
+
+
+def _tell_refused(refused: list[str]) -> None:
+    for reason in refused[:SHOWN]:
+        print(f"Refused: {reason}", file=sys.stderr)
+    for reason, count in Counter(reason.partition(": ")[2] for reason in refused[SHOWN:]).items():
+        print(f"Refused: {count} more: {reason}", file=sys.stderr)
 
 
 def _captured(architecture, vocabulary: str, refused: list[str], mapped: dict[str, tuple[str, int]]) -> bool:

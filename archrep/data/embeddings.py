@@ -1,5 +1,6 @@
 """Embedding tables: one row per architecture (design: files and formats)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from archrep.data.tables import read_table, write_table
+from archrep.data.tables import read_table, write_parts
 from archrep.errors import ArchrepError
+
+Part = tuple[dict[str, list], np.ndarray]  # columns, (n, d) float32
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,21 @@ def write_embeddings(path: Path, columns: dict[str, list], values: np.ndarray, h
         values: (n, d) float32.
         header: what the embeddings were made with.
     """
+    write_embedding_parts(path, [(columns, values)], header, force)
+
+
+def write_embedding_parts(path: Path, parts: Iterable[Part], header: dict, force: bool) -> int:
+    """Like `write_embeddings`, part by part, so that only one of them is in memory; returns how many rows it wrote.
+
+    Raises:
+        ArchrepError: if there is no part, or the table cannot be written.
+    """
+    return write_parts((_table(*part) for part in parts), {"format": 1, "kind": "embeddings", **header}, path, force)
+
+
+def _table(columns: dict[str, list], values: np.ndarray) -> pa.Table:
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(values.astype(np.float32).ravel()), values.shape[1])
-    table = pa.table({**columns, "embedding": vectors})
-    write_table(table, {"format": 1, "kind": "embeddings", **header}, path, force)
+    return pa.table({**columns, "embedding": vectors})
 
 
 def read_embeddings(path: Path) -> Embeddings:

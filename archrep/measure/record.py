@@ -1,18 +1,15 @@
 """The record of a measuring: a journal that survives anything, and the label table that is written from it."""
 
 import dataclasses
-import fcntl
 import json
 import math
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from archrep.data.images import ImageSet
 from archrep.data.labels import write_labels
 from archrep.errors import ArchrepError
-from archrep.files import atomic, provenance, refuse_existing
+from archrep.files import append, atomic, provenance, refuse_existing
 from archrep.journal import Journal
 from archrep.measure.crew import Run
 from archrep.measure.protocol import Protocol
@@ -119,10 +116,7 @@ def _set_aside_damaged(path: Path) -> int:
         bad = [line for line in lines[1:] if line.endswith(b"\n") and not _is_row(line)]
         if not bad or _parsed(lines[0]) is None:
             return 0
-        with path.with_suffix(".damaged.jsonl").open("ab") as aside:
-            aside.writelines(bad)
-            aside.flush()
-            os.fsync(aside.fileno())
+        append(path.with_suffix(".damaged.jsonl"), bad)
         with atomic(path, force=True) as temporary:
             temporary.write_bytes(b"".join(line for line in lines if line not in bad))
     except OSError as error:
@@ -147,31 +141,3 @@ def _is_row(line: bytes) -> bool:
 
 def _is_percent(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value) and 0 <= value <= 100
-
-
-@contextmanager
-def alone(out: Path) -> Iterator[None]:
-    """Holds the record of `out` for this process: two that write one journal would measure everything twice.
-
-    Raises:
-        ArchrepError: if another process holds it, or the folder cannot be written.
-    """
-    refuse_existing(out, force=True)
-    lock = out.with_name(f".{out.stem}.lock")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("w")
-    except OSError as error:
-        raise ArchrepError(f"Cannot write {lock}: {error.strerror or error}. Choose another --out.") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:  # others than this: a file system without locks
-            if isinstance(error, BlockingIOError):
-                raise ArchrepError(
-                    f"{out}: another process is measuring into it. Wait for it, or choose another --out."
-                ) from error
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)

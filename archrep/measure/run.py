@@ -7,11 +7,12 @@ from pathlib import Path
 
 from archrep.data.images import ImageSet
 from archrep.errors import ArchrepError
+from archrep.files import alone
 from archrep.measure.crew import Crew, Limits, Run, measure_runs
 from archrep.measure.local import LocalCrew
 from archrep.measure.network import Measuring
 from archrep.measure.protocol import Protocol
-from archrep.measure.record import Record, alone
+from archrep.measure.record import Record
 
 Progress = Callable[[dict, bool], None]
 MakeCrew = Callable[[Measuring], Crew]

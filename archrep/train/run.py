@@ -19,13 +19,14 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 
 from archrep.data.images import ImageSet
 from archrep.errors import ArchrepError, first_line
-from archrep.files import atomic, file_digest, provenance, to_json
+from archrep.files import alone, append, atomic, file_digest, provenance, to_json
 from archrep.ghn import GHN, GHNConfig
 from archrep.space.deepnets import Generated
 from archrep.train.config import TrainConfig
@@ -60,7 +61,7 @@ def create(
         ArchrepError: if the folder exists, or the configuration fits neither the images nor any architectures nor
             the checkpoint.
     """
-    if folder.exists() and (not folder.is_dir() or any(not p.name.startswith(".") for p in folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(p.name[0] != "." and p.name != INIT for p in folder.iterdir())):
         raise ArchrepError(
             f"{folder} exists; continue it with `archrep train --resume {folder}`, or choose another --out."
         )
@@ -76,7 +77,7 @@ def create(
         "threads": threads or torch.get_num_threads(),
         "provenance": provenance(seed=config.seed) | start,
     }
-    with atomic(folder / CONFIG, force=True) as temporary:
+    with atomic(folder / CONFIG) as temporary:  # which another process may have started by now
         temporary.write_text(to_json(record))
 
 
@@ -145,6 +146,13 @@ def continue_run(
     Raises:
         ArchrepError: if the folder holds no run, its state is damaged, or losses are no longer finite.
     """
+    group = group or Group()
+    read_config(folder)
+    with alone(folder / STATE) if group.leads else nullcontext():
+        return _continue_run(folder, images, progress, group, time_limit)
+
+
+def _continue_run(folder: Path, images: ImageSet, progress: Progress | None, group: Group, time_limit: float) -> bool:
     config, record = read_config(folder)
     torch.set_num_threads(record["threads"])
     began = time.monotonic()
@@ -201,7 +209,7 @@ class _Run:
         if group.leads:
             for name in map(Path, (CONFIG, METRICS, STATE, BEST, LAST)):
                 for left_by_a_kill in self.folder.glob(f".{name.stem}-*{name.suffix}"):
-                    left_by_a_kill.unlink()
+                    left_by_a_kill.unlink()  # those that this run will not write again, too
         group.gather(None)  # no one reads before that
         state = _load_state(self.folder / STATE, self.trainer)
         if not state and (self.folder / INIT).exists():
@@ -272,8 +280,7 @@ def peak_gpu_memory(device: torch.device) -> int:
 
 def _append(path: Path, line: dict) -> None:
     try:
-        with path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        append(path, [json.dumps(line) + "\n"])
     except OSError as error:
         raise ArchrepError(f"Cannot write {path}: {error.strerror or error}. What was saved is kept.") from error
 

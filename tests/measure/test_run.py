@@ -11,8 +11,9 @@ import pytest
 from archrep.data.labels import read_labels
 from archrep.data.tables import read_table
 from archrep.errors import ArchrepError
+from archrep.files import alone
 from archrep.measure import PROTOCOLS, HereCrew, Run, measure_all
-from archrep.measure.record import Record, alone
+from archrep.measure.record import Record
 from archrep.probe.reference import noise_ceiling
 from tests.measure.test_engines import NETS
 from tests.measure.test_network import without_times
@@ -120,7 +121,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(digits, tmp_path):
     done = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert done.stdout.startswith("Cannot write l.jsonl: File too large")
     before = (tmp_path / "l.jsonl").read_bytes()
-    assert not before.endswith(b"\n")  # the line that found no room
+    assert before.endswith(b"\n")  # nothing of the line that found no room
     outcome = measured([A, B], digits, tmp_path / "l.parquet")
     assert (len(outcome.measured), outcome.left) == (2, 0)
     after = (tmp_path / "l.jsonl").read_bytes()

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from archrep.errors import ArchrepError
-from archrep.files import atomic, provenance, to_json
+from archrep.files import alone, atomic, provenance, to_json
 from archrep.space.deepnets.sampler import VERSIONS, limits
 from archrep.space.deepnets.shard import FORMAT, Shard, write_shard
 from archrep.space.deepnets.store import STORE, Request, Store, read_request, shard_path
@@ -44,9 +44,17 @@ def generate(
     if workers is not None and workers < 1:
         raise ArchrepError(f"At least 1 worker is needed; got {workers}.")
     request = Request(space, split, size, VERSIONS[space])
+    if folder.exists() and not folder.is_dir():
+        raise ArchrepError(f"{folder} is a file; --out names the folder of a store.")
+    with alone(folder / STORE):
+        _generate(folder, request, workers, force, progress)
+    return Store(folder)
+
+
+def _generate(folder: Path, request: Request, workers: int | None, force: bool, progress: Progress) -> None:
     _prepare(folder, request, force)
     missing = [i for i in range(request.shards) if not _present(folder, request, i)]
-    progress(size - sum(request.contents(i).rows for i in missing))
+    progress(request.size - sum(request.contents(i).rows for i in missing))
     workers = min(workers or len(os.sched_getaffinity(0)), len(missing))
     write = partial(_write, folder, request)
     if workers > 1:
@@ -55,14 +63,13 @@ def generate(
     else:
         for shard in missing:
             progress(write(shard))
-    return Store(folder)
 
 
 def _prepare(folder: Path, request: Request, force: bool) -> None:
     """Makes the folder hold the description of the request, and nothing of another one."""
     for left_by_a_kill in (*folder.glob(".store-*.json"), *folder.glob(".shard-*.arrow")):
         left_by_a_kill.unlink()
-    if folder.is_dir() and any(folder.iterdir()):
+    if any(not path.name.startswith(".") for path in folder.iterdir()):
         found = read_request(folder)
         if found == request:
             return
@@ -72,8 +79,6 @@ def _prepare(folder: Path, request: Request, force: bool) -> None:
             )
         for shard in folder.glob("shard-*.arrow"):
             shard.unlink()
-    elif folder.exists() and not folder.is_dir():
-        raise ArchrepError(f"{folder} is a file; --out names the folder of a store.")
     with atomic(folder / STORE, force=True) as temporary:
         record = {"format": FORMAT, **asdict(request), "provenance": provenance()}
         temporary.write_text(to_json(record), encoding="utf-8")
