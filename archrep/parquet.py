@@ -37,7 +37,7 @@ def _checked(path: Path) -> pa.Table:
     if claimed > most:
         raise ValueError(f"it claims {claimed / 2**30:.1f} GiB")
     texts = [f.name for f in fields if pa.types.is_string(f.type) or pa.types.is_binary(f.type)]
-    table = pq.read_table(path, read_dictionary=texts)
+    table = pq.read_table(path, read_dictionary=texts, page_checksum_verification=True)
     table.validate(full=True)  # that text is text, and lists end within their values
     for name in texts:
         column = table[name]
