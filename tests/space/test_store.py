@@ -257,7 +257,7 @@ def test_a_killed_worker_is_reported(tmp_path):
     while len(workers) < 2:
         assert run.poll() is None
         time.sleep(0.05)
-        workers = children_that(run.pid, b"spawn_main")
+        workers = [w for server in children_that(run.pid, b"forkserver") for w in children_that(server, b"forkserver")]
     os.kill(workers[0], signal.SIGKILL)
     code, errors = finish(run)
     assert (code, errors.count("\n")) == (2, 1)
