@@ -27,15 +27,25 @@ def read_parquet(path: Path) -> pa.Table:
         raise ArchrepError(f"{path}: not a readable Parquet file ({first_line(error)}).") from error
 
 
-def _checked(path: Path) -> pa.Table:
+def refuse_claims(path: Path, values: int) -> int:
+    """How many bytes a file may unfold to.
+
+    Raises:
+        ValueError: if that is less than `values` take, of 8 bytes each.
+    """
     most = max(SMALL, RATIO * path.stat().st_size)
+    if 8 * values > most:
+        raise ValueError(f"it claims {8 * values / 2**30:.1f} GiB")
+    return most
+
+
+def _checked(path: Path) -> pa.Table:
     with pq.ParquetFile(path) as file:
         fields, meta = list(file.schema_arrow), file.metadata
     groups = [meta.row_group(g) for g in range(meta.num_row_groups)]
     values = sum(g.column(c).num_values for g in groups for c in range(g.num_columns))
     claimed = 8 * (values + meta.num_rows * sum(_fixed(f.type) for f in fields))
-    if claimed > most:
-        raise ValueError(f"it claims {claimed / 2**30:.1f} GiB")
+    most = refuse_claims(path, claimed // 8)
     texts = [f.name for f in fields if pa.types.is_string(f.type) or pa.types.is_binary(f.type)]
     table = pq.read_table(path, read_dictionary=texts, page_checksum_verification=True)
     table.validate(full=True)  # that text is text, and lists end within their values

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from archrep.data.images import Channels, ImageSet, count_classes, held_out, stratified
+from archrep.data.images import Channels, ImageSet, class_numbers, count_classes, held_out, stratified
 from archrep.errors import ArchrepError, first_line
 
 SIZE, RESIZED = 224, 256
@@ -292,6 +292,8 @@ def _open_parquet(files: list[Path]) -> tuple[ParquetRows, np.ndarray]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from archrep.parquet import refuse_claims
+
     groups: list[tuple[int, int, int]] = []
     labels: list[np.ndarray] = []
     rows, column = 0, "image"
@@ -300,7 +302,8 @@ def _open_parquet(files: list[Path]) -> tuple[ParquetRows, np.ndarray]:
             with pq.ParquetFile(file) as opened:
                 column = "img" if "img" in opened.schema_arrow.names else "image"
                 opened.schema_arrow.field(column).type.field("bytes")
-                labels.append(opened.read(columns=["label"])["label"].to_numpy().astype(np.int64))
+                refuse_claims(file, opened.metadata.num_rows)
+                labels.append(class_numbers(opened.read(columns=["label"])["label"]))
                 parts = [opened.metadata.row_group(g) for g in range(opened.num_row_groups)]
         except (pa.ArrowException, LookupError, AttributeError, TypeError, ValueError, OSError) as error:
             raise ArchrepError(

@@ -232,7 +232,7 @@ def _read_parquet(files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
             table = read_parquet(file)
             image_column = "img" if "img" in table.column_names else "image"
             encoded = [row["bytes"] for row in table[image_column].to_pylist()]
-            labels.append(table["label"].to_numpy().astype(np.int64))
+            labels.append(class_numbers(table["label"]))
             for data in encoded:
                 with Image.open(io.BytesIO(data)) as image:  # which reads no pixels yet
                     if image.size != (32, 32):
@@ -246,6 +246,18 @@ def _read_parquet(files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
     if not pixels:
         raise ArchrepError(f"{files[0].parent}: no images in {files[0].name}.")
     return np.stack(pixels).transpose(0, 3, 1, 2), np.concatenate(labels)
+
+
+def class_numbers(column: Any) -> np.ndarray:
+    """A column of labels (n,) as int64.
+
+    Raises:
+        ValueError: if it holds anything but whole numbers; NaN would become some class.
+    """
+    values: np.ndarray = column.to_numpy()
+    if values.dtype.kind not in "iu":
+        raise ValueError(f"labels are {column.type}{' with nulls' if column.null_count else ''}, not whole numbers")
+    return values.astype(np.int64)
 
 
 def _encoded_size(file: Path) -> tuple[int, int]:

@@ -64,7 +64,8 @@ def train(network: nn.Module, protocol: Protocol, images: Images, seed: int, dev
             return Training(steps, accuracies, diverged=True)
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), protocol.clip)
+        if not nn.utils.clip_grad_norm_(network.parameters(), protocol.clip).isfinite():
+            return Training(steps, accuracies, diverged=True)
         optimizer.step()
         accuracies.append(100 * float((logits.detach().argmax(dim=1) == y).float().mean()))
     return Training(steps, accuracies, diverged=False)

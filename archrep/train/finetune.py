@@ -153,7 +153,7 @@ def _seed(seed: int, purpose: int) -> int:
 
 
 def _train(network: nn.Module, recipe: Recipe, images: Images, seed: int, device: torch.device) -> tuple[float, bool]:
-    """Training accuracy (%) of the last epoch, and whether the loss stopped being finite."""
+    """Training accuracy (%) of the last epoch, and whether loss or gradients stopped being finite."""
     generator = torch.Generator().manual_seed(_seed(seed, 2))
     optimizer = _optimizer(network, recipe)
     network.train()
@@ -171,7 +171,8 @@ def _train(network: nn.Module, recipe: Recipe, images: Images, seed: int, device
                 return 0.0, True
             optimizer.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
+            if not nn.utils.clip_grad_norm_(network.parameters(), recipe.clip).isfinite():
+                return 0.0, True
             optimizer.step()
             correct += (logits.detach().argmax(dim=1) == y).sum()
     return 100 * float(correct) / len(images), False

@@ -160,7 +160,14 @@ class Trainer:
         }
 
     def load_state(self, state: dict) -> None:
-        """Continues where `state` was taken."""
+        """Continues where `state` was taken.
+
+        Raises:
+            ValueError: if its weights are not finite.
+        """
+        for name, value in state["ghn"].items():
+            if not torch.isfinite(value).all():
+                raise ValueError(f"weight {name!r} has NaN or infinite values")
         self.ghn.load_state_dict(state["ghn"])
         self.ghn.provenance = state["provenance"]
         self.optimizer.load_state_dict(state["optimizer"])
