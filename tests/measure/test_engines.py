@@ -182,6 +182,7 @@ def journalled():
     return [(Run(r["arch"], r["seed"]), r) for r in rows]
 
 
+@pytest.mark.timeout(600)  # Ray starts slowly on a busy machine
 def test_ray_measures_everything_once_though_a_worker_is_killed(reference, nets):
     """A worker is killed from outside while it measures; a network that raises is recorded beside it."""
     runs = [nets("Raises"), *reference]
