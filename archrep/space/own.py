@@ -24,10 +24,9 @@ from archrep.errors import ArchrepError, CaptureError, first_line, lookup
 from archrep.graph.archgraph import ArchGraph, Shape
 from archrep.graph.capture import capture
 from archrep.space.architecture import Architecture
+from archrep.space.trust import admit_code
 
 TIMEOUT = 60  # seconds for which a user's code may run at a time
-TRUST = "ARCHREP_TRUST_CODE"  # environment variable: 1 where specs in data files may run code, too
-_typed: set[str] = set()  # specs that were typed in this process
 
 
 def own_network(spec: str, typed: bool = True) -> Architecture | None:
@@ -43,13 +42,8 @@ def own_network(spec: str, typed: bool = True) -> Architecture | None:
         CaptureError: if either fails or does not come back, or the result is no network.
     """
     where, _, name = (spec + ":" if spec.endswith(".py") else spec).rpartition(":")
-    if typed:
-        _typed.add(spec)
-    elif _names_code(where) and spec not in _typed and os.environ.get(TRUST) != "1":
-        raise ArchrepError(
-            f"{spec!r} is of no known space, or names code, which data files do not make run. Type it, --archs {spec}, "
-            f"or set the environment variable {TRUST}=1 if you trust the file that it comes from."
-        )
+    if _names_code(where):
+        admit_code(spec, typed)
     if where.endswith(".py"):
         module = _load_file(Path(where))
     elif _importable(where):

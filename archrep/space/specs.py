@@ -21,6 +21,7 @@ from archrep.space.official import official, official_split
 from archrep.space.own import own_network
 from archrep.space.resnet import resnet50
 from archrep.space.span import indices
+from archrep.space.trust import admit_path
 from archrep.space.zoo import timm_networks, torchvision_networks
 
 TABLE_SUFFIXES = (".csv", ".parquet")
@@ -48,6 +49,7 @@ def _expand(spec: str, refused: list[str] | None, typed: bool) -> Iterable[Archi
         return chain.from_iterable([_expand(one, refused, typed=False) for one in _column_arch(Path(spec))])
     space, _, rest = spec.partition(":")
     if space in SPACES:
+        admit_path(spec, typed)
         return SPACES[space](space, rest)
     try:
         own = own_network(spec, typed)

@@ -88,6 +88,28 @@ def test_what_is_typed_or_trusted_runs(folder, monkeypatch):
     assert len(list(architectures("other.py:net", typed=False))) == 1
 
 
+@pytest.mark.parametrize("where", ["/elsewhere/store", "../store", "in/../../store"])
+@pytest.mark.parametrize("form", ["deepnets:{}:0", "deepnets-official:{}:test:0", "transformers:{}/config.json"])
+def test_specs_in_data_do_not_lead_elsewhere(tmp_path, form, where, monkeypatch):
+    spec = form.format(where)
+    (tmp_path / "t.csv").write_text(f"arch\n{spec}\n")
+    with pytest.raises(ArchrepError, match="leads out of the current folder"):
+        architectures(str(tmp_path / "t.csv"))
+    monkeypatch.setenv("ARCHREP_TRUST_CODE", "1")
+    with pytest.raises(ArchrepError, match=r"(?s)^(?!.*leads out)"):  # there is nothing there
+        list(architectures(str(tmp_path / "t.csv")))
+
+
+def test_a_typed_place_may_be_in_data(tmp_path):
+    folder = tmp_path / "s"
+    made = here.archrep(
+        *["sample", "--space", "deepnets", "--split", "train", "-n", "2", "--workers", "1", "--out"], folder
+    )
+    assert made.returncode == 0, made.stderr
+    assert len(list(architectures(f"deepnets:{folder}"))) == 2
+    assert len(list(architectures(f"deepnets:{folder}:1", typed=False))) == 1
+
+
 class Trace:
     """Leaves a file behind where it is unpickled."""
 
