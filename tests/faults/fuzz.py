@@ -95,7 +95,8 @@ def targets() -> dict[str, Target]:
     from archrep.measure.record import Record
     from archrep.probe.saved import load_probe
     from archrep.shipped import LABELS, shipped
-    from archrep.train.run import read_config
+    from archrep.train.config import TrainConfig
+    from archrep.train.run import create, read_config
     from tests.cli import here
     from tests.ghn.test_released import as_released
 
@@ -172,8 +173,8 @@ def targets() -> dict[str, Target]:
         return folder / "p" / "probe.skops"
 
     def run(folder: Path) -> Path:
-        few = ("--steps", 1, "--meta-batch", 1, "--images", 8, "--workers", 0, "--archs", "deepnets-small:train:0-3")
-        typed("train", "--data", "digits", *few, "--out", folder / "run", "--threads", 1)
+        few = {"steps": 1, "meta_batch": 1, "images": 8, "workers": 0, "archs": "deepnets-small:train:0-3"}
+        create(TrainConfig(ghn=small, **few), "digits", digits, folder / "run")
         return folder / "run" / "config.json"
 
     return {

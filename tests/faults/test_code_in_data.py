@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 import torch
 
-from archrep import GHN, architectures
+from archrep import GHN, GHNConfig, architectures
 from archrep.data.embeddings import write_embeddings
 from archrep.errors import ArchrepError
 from archrep.shipped import LABELS, shipped
+from archrep.train.config import TrainConfig
+from archrep.train.run import STATE, create
 from tests.cli import here
 
 EVIL = """
@@ -171,18 +173,15 @@ def test_pickles_are_not_executed(tmp_path, monkeypatch, reader, dress):
     assert not list(tmp_path.glob("*new*"))
 
 
-def test_a_pickle_as_resume_state_is_not_executed(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    started = "train --data digits --archs deepnets-small:train:0-3 --steps 1 --meta-batch 1 --images 8 --workers 0"
-    assert here.archrep(*started.split(), "--out", "run", "--val-every", 1).returncode == 0
-    states = list((tmp_path / "run").glob("*.pt"))
-    assert states
-    for state in states:
-        state.write_bytes(pickles(tmp_path)["torch"])
+def test_a_pickle_as_resume_state_is_not_executed(tmp_path, digits):
+    few = {"steps": 1, "meta_batch": 1, "images": 8, "workers": 0, "archs": "deepnets-small:train:0-3"}
+    create(TrainConfig(ghn=GHNConfig(hidden=8, max_shape=(8, 8, 3, 3)), **few), "digits", digits, tmp_path / "run")
+    (tmp_path / "run" / STATE).write_bytes(pickles(tmp_path)["torch"])
     (tmp_path / "ran").unlink(missing_ok=True)
-    done = here.archrep("train", "--resume", "run")
+    done = here.archrep("train", "--resume", tmp_path / "run")
     assert not (tmp_path / "ran").exists()
     assert done.returncode == 2
+    assert "damaged resume state" in done.stderr
 
 
 def test_the_trap_works(tmp_path):

