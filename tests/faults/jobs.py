@@ -22,7 +22,7 @@ from archrep.train.run import read_config, read_metrics
 from tests.measure.test_network import without_times
 
 EMBEDDED = 30
-TRAIN = "--data digits --steps 8 --meta-batch 2 --images 16 --val-every 4 --save-every 0 --small-first 1 --threads 1"
+TRAIN = "--data digits --steps 6 --meta-batch 2 --images 16 --val-every 3 --save-every 0 --small-first 1 --threads 1"
 
 
 class Job(NamedTuple):
@@ -56,12 +56,12 @@ def _trained(folder: Path) -> object:
 
 
 def _measure(folder: Path) -> str:
-    return f"measure --archs deepnets-small:test:3-6 --data digits --protocol smoke --out {folder}/l.parquet"
+    return f"measure --archs deepnets-small:test:3-5 --data digits --protocol smoke --out {folder}/l.parquet"
 
 
 def _check_measure(folder: Path) -> None:
     if (folder / "l.parquet").exists():
-        assert len(read_labels(folder / "l.parquet").table) == 4
+        assert len(read_labels(folder / "l.parquet").table) == 3
     if (folder / "l.jsonl").exists():
         whole = [line for line in (folder / "l.jsonl").read_text().splitlines(keepends=True) if line.endswith("\n")]
         assert all(isinstance(json.loads(line), dict) for line in whole)
@@ -69,7 +69,7 @@ def _check_measure(folder: Path) -> None:
 
 def _measured(folder: Path) -> object:
     rows = [json.loads(line) for line in (folder / "l.jsonl").read_text().splitlines()[1:]]
-    assert list(read_labels(folder / "l.parquet").table.index) == [f"deepnets-small:test:{i}" for i in range(3, 7)]
+    assert list(read_labels(folder / "l.parquet").table.index) == [f"deepnets-small:test:{i}" for i in range(3, 6)]
     return sorted((without_times(row) for row in rows), key=lambda row: row["arch"])
 
 
