@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from archrep.errors import ArchrepError, first_line
+from archrep.parquet_pages import unfolded
 
 SMALL = 2**28  # bytes that any file may unfold to; and for each byte of the file:
 RATIO = 2000
@@ -27,34 +28,34 @@ def read_parquet(path: Path) -> pa.Table:
         raise ArchrepError(f"{path}: not a readable Parquet file ({first_line(error)}).") from error
 
 
-def refuse_claims(path: Path, values: int) -> int:
-    """How many bytes a file may unfold to.
+def refuse_claims(path: Path, nulls: int = 0) -> tuple[int, int]:
+    """How many bytes a file unfolds to, and how many it may.
+
+    Args:
+        nulls: values that no page holds.
 
     Raises:
-        ValueError: if that is less than `values` take, of 8 bytes each.
+        ValueError: if it unfolds to more.
     """
-    most = max(SMALL, RATIO * path.stat().st_size)
-    if 8 * values > most:
-        raise ValueError(f"it claims {8 * values / 2**30:.1f} GiB")
-    return most
+    claimed, most = unfolded(path) + 8 * nulls, max(SMALL, RATIO * path.stat().st_size)
+    if claimed > most:
+        raise ValueError(f"it claims {claimed / 2**30:.1f} GiB")
+    return claimed, most
 
 
 def _checked(path: Path) -> pa.Table:
     with pq.ParquetFile(path) as file:
-        fields, meta = list(file.schema_arrow), file.metadata
-    groups = [meta.row_group(g) for g in range(meta.num_row_groups)]
-    values = sum(g.column(c).num_values for g in groups for c in range(g.num_columns))
-    claimed = 8 * (values + meta.num_rows * sum(_fixed(f.type) for f in fields))
-    most = refuse_claims(path, claimed // 8)
+        fields, rows = list(file.schema_arrow), file.metadata.num_rows
+    claimed, most = refuse_claims(path, rows * sum(_fixed(f.type) for f in fields))
     texts = [f.name for f in fields if pa.types.is_string(f.type) or pa.types.is_binary(f.type)]
     table = pq.read_table(path, read_dictionary=texts, page_checksum_verification=True)
     table.validate(full=True)  # that text is text, and lists end within their values
     for name in texts:
         column = table[name]
-        unfolded = sum(pc.sum(pc.binary_length(c.dictionary).take(c.indices)).as_py() or 0 for c in column.chunks)
-        claimed += unfolded
+        size = sum(pc.sum(pc.binary_length(c.dictionary).take(c.indices)).as_py() or 0 for c in column.chunks)
+        claimed += size
         if claimed > most:
-            raise ValueError(f"its column {name!r:.40} claims {unfolded / 2**30:.1f} GiB")
+            raise ValueError(f"its column {name!r:.40} claims {size / 2**30:.1f} GiB")
         position = table.column_names.index(name)
         table = table.set_column(position, fields[position], column.cast(fields[position].type))
     return table

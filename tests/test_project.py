@@ -20,7 +20,7 @@ ALLOWED = {
     "probe": {"ghn", "space", "graph", "data", "train"},
     "plot": {"probe", "data", "graph"},
 }
-BASE = {"compiled", "errors", "files", "journal", "parquet", "seeding", "workers"}
+BASE = {"compiled", "errors", "files", "journal", "parquet", "parquet_pages", "seeding", "workers"}
 
 
 def test_environment_yml_is_pyproject():

@@ -299,10 +299,10 @@ def _open_parquet(files: list[Path]) -> tuple[ParquetRows, np.ndarray]:
     rows, column = 0, "image"
     for number, file in enumerate(files):
         try:
+            refuse_claims(file)
             with pq.ParquetFile(file) as opened:
                 column = "img" if "img" in opened.schema_arrow.names else "image"
                 opened.schema_arrow.field(column).type.field("bytes")
-                refuse_claims(file, opened.metadata.num_rows)
                 labels.append(class_numbers(opened.read(columns=["label"])["label"]))
                 parts = [opened.metadata.row_group(g) for g in range(opened.num_row_groups)]
         except (pa.ArrowException, LookupError, AttributeError, TypeError, ValueError, OSError) as error:

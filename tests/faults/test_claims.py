@@ -23,6 +23,7 @@ from archrep.data.imported import Request
 from archrep.data.labels import read_labels
 from archrep.errors import ArchrepError
 from archrep.parquet import read_parquet
+from archrep.parquet_pages import unfolded
 from tests.cli import here
 
 OFFICIAL = "deepnets1m_test"
@@ -62,6 +63,30 @@ def test_long_runs(tmp_path, record_property):
             file.write_table(pa.table({"x": np.zeros(1_000_000, np.int8)}))
     with pytest.raises(ArchrepError, match="claims"):
         read_parquet(tmp_path / "t.parquet")
+
+
+def test_one_long_list(tmp_path, record_property):
+    record_property("fault", "label table with a curve of billions of equal values")
+    record_property("cases", 1)
+    table = pa.table({"arch": ["a"], "curve": pa.array([np.zeros(40_000_000, np.int8)])})
+    pq.write_table(table, tmp_path / "t.parquet", compression="zstd")
+    assert (tmp_path / "t.parquet").stat().st_size < 100_000
+    with pytest.raises(ArchrepError, match="claims"):
+        read_parquet(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "zstd"])
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_pages_are_added_up(tmp_path, codec, version):
+    """Of flat and nested columns, in several row groups, with dictionaries and without."""
+    n = 5000
+    columns = {"x": np.random.default_rng(0).normal(size=n), "curve": [[1.0] * (i % 4) for i in range(n)]}
+    table = pa.table(columns | {"arch": [f"a{i % 7}" for i in range(n)], "s": [{"y": i} for i in range(n)]})
+    options = {"compression": codec, "data_page_version": version, "row_group_size": 1000, "data_page_size": 1000}
+    pq.write_table(table, tmp_path / "t.parquet", **options)
+    values = 3 * n + sum(max(i % 4, 1) for i in range(n))  # an empty list is a value, too
+    assert 8 * values <= unfolded(tmp_path / "t.parquet") <= 20 * values
+    assert read_parquet(tmp_path / "t.parquet").equals(table)
 
 
 def test_nulls_of_a_fixed_size(tmp_path, record_property):

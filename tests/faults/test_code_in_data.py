@@ -51,7 +51,7 @@ COMMANDS = [
     "rank --archs deepnets-small:test:9-12 --labels labels.csv --target accuracy --encoders size --probe ridge",
     "neighbors deepnets-small:test:0 --in e.parquet",
     "neighbors deepnets-small:test:0 --in e.parquet --json",
-    "map --embeddings e.parquet --labels labels.csv",
+    pytest.param("map --embeddings e.parquet --labels labels.csv", marks=pytest.mark.slow),  # UMAP compiles itself
     "predict --arch labels.csv",
     "predict-target --probe probe-accuracy --archs labels.csv",
     "evaluate --archs labels.csv --data digits --images 32",
