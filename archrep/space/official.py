@@ -64,7 +64,7 @@ class Official(Split):
     """A split of the official files, read when asked for.
 
     Attributes:
-        path: the folder, or the .hdf5 file. file: the .hdf5 file.
+        path: the folder, or the .hdf5 file. file: the .hdf5 file that holds the split.
     """
 
     space = "deepnets-official"
@@ -76,7 +76,7 @@ class Official(Split):
             ArchrepError: for a missing, damaged or foreign file, or an unknown split.
         """
         self.path, self.split = Path(path), split
-        self.file = _find(self.path, split)
+        self.file = _holder(_find(self.path, split), split)
         with opened(self.file) as groups:
             size = len(lookup(groups, split, f"split of {self.file}"))
         if size != len(self):
@@ -143,6 +143,26 @@ def _find(path: Path, split: str) -> Path:
             return file
     found = [file.stem.removeprefix("deepnets1m_") for file in path.glob("deepnets1m_*.hdf5")]
     raise unknown(f"split of {path}", split, found, " Splits lie in deepnets1m_SPLIT.hdf5 or deepnets1m_eval.hdf5.")
+
+
+def _holder(file: Path, split: str) -> Path:
+    """The file itself, or the one beside it to which the split is a link, as in the merged file of `archrep sample`.
+
+    A link to anything else is not followed: it would read another file than the one that was named.
+    """
+    import h5py
+
+    with opened(file) as groups:
+        link = groups.get(split, getlink=True)
+    if not isinstance(link, h5py.ExternalLink):
+        return file
+    target = file.with_name(f"deepnets1m_{split}.hdf5")
+    if (link.filename, link.path) != (target.name, split) or not target.is_file():
+        raise ArchrepError(
+            f"{file}: split {split} is a link to {link.filename!r}; only one to {target.name} beside it is followed. "
+            "Put that file and its JSON there, or name the file that holds the split."
+        )
+    return target
 
 
 def records(file: Path, split: str) -> list[dict]:
