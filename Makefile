@@ -6,17 +6,20 @@ DEMO := demo
 PYTEST := $(BIN)/python -m pytest
 RUN_NOTEBOOKS := $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False
 SAMPLED := build/figures-graphs
+FAULTS := $(if $(FULL),full,quick)
 SPLITS := val test wide deep dense bnfree
 
 .DEFAULT_GOAL := help
 NOTEBOOKS := embeddings correlations ranking parameter_prediction your_network
 
-.PHONY: help setup demo test test-all lint notebooks figures docs clean
+.PHONY: help setup demo test test-all faults audit lint notebooks figures docs clean
 
 help:
 	@echo "make demo      embed, probe and map the architectures that ship with archrep"
 	@echo "make test      run the tests (CPU, offline)"
 	@echo "make test-all  run the slow and GPU tests too"
+	@echo "make faults    kills, full disks, hostile files, load: half an hour (FULL=1: hours, goes on where it stopped)"
+	@echo "make audit     known vulnerabilities of what is installed (asks a service)"
 	@echo "make lint      ruff and mypy"
 	@echo "make notebooks run all notebooks, store their outputs and the figures they draw"
 	@echo "make figures   draw every figure in figures/ again: notebooks, map, statistics of DeepNets"
@@ -49,6 +52,15 @@ test: setup
 
 test-all: setup
 	$(PYTEST) --nbmake tests $(NOTEBOOKS:%=notebooks/%.ipynb)
+
+# A table of what was tried: build/faults.md, of the full set benchmarks/faults.md.
+faults: setup
+	$(if $(FULL),,rm -f build/faults-quick.jsonl)
+	ARCHREP_AUDIT=1 ARCHREP_FAULTS=$(FAULTS) OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist worksteal -m "not gpu" tests/faults; status=$$?; \
+	$(BIN)/python -m tests.faults.table $(FAULTS) --out $(if $(FULL),benchmarks,build)/faults.md; exit $$status
+
+audit: setup
+	ARCHREP_AUDIT=1 $(PYTEST) tests/faults/test_supply.py -k vulnerabilities
 
 lint: setup
 	$(BIN)/ruff check .

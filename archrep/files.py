@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from archrep.errors import ArchrepError, first_line
 
@@ -267,6 +268,18 @@ def provenance(**facts: object) -> dict[str, object]:
 def to_json(value: object) -> str:
     """Readable JSON; paths and numpy scalars become plain values."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=_plain)
+
+
+def from_json(text: str | bytes) -> Any:
+    """The value of JSON text.
+
+    Raises:
+        ValueError: if it is none, or lists lie too deep in each other.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("JSON with too many brackets in each other") from None
 
 
 def _plain(value: object) -> object:

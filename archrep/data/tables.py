@@ -10,7 +10,7 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
 from archrep.errors import ArchrepError, first_line
-from archrep.files import atomic
+from archrep.files import atomic, from_json
 from archrep.parquet import read_parquet
 
 KEY = b"archrep"
@@ -83,7 +83,7 @@ def read_table(path: Path, kind: str, required: tuple[str, ...]) -> tuple[pa.Tab
         raise ArchrepError(f"{path}: no such {kind} table.")
     table = read_parquet(Path(path))
     try:
-        header = json.loads((table.schema.metadata or {}).get(KEY, b"{}"))
+        header = from_json((table.schema.metadata or {}).get(KEY, b"{}"))
         if not isinstance(header, dict):
             raise ValueError(f"its metadata is {header!r:.60}, no JSON object")
     except ValueError as error:

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from archrep.errors import ArchrepError, first_line
-from archrep.files import atomic
+from archrep.files import atomic, from_json
 from archrep.ghn.config import GHNConfig
 from archrep.ghn.model import GHN
 from archrep.graph.primitives import VOCABULARIES
@@ -45,9 +45,9 @@ def load_ghn(path: Path) -> GHN:
     refuse_missing(path)
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("archrep", "null"))
+            header = from_json((file.metadata() or {}).get("archrep", "null"))
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise ArchrepError(
             f"{path}: not a readable safetensors file ({first_line(error)}); it may be truncated. Copy it again."
         ) from error

@@ -1,7 +1,6 @@
 """The record of a measuring: a journal that survives anything, and the label table that is written from it."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 from archrep.data.images import ImageSet
 from archrep.data.labels import write_labels
 from archrep.errors import ArchrepError
-from archrep.files import append, atomic, provenance, refuse_existing
+from archrep.files import append, atomic, from_json, provenance, refuse_existing
 from archrep.journal import Journal
 from archrep.measure.crew import Run
 from archrep.measure.protocol import Protocol
@@ -126,7 +125,7 @@ def _set_aside_damaged(path: Path) -> int:
 
 def _parsed(line: bytes) -> dict | None:
     try:
-        value = json.loads(line)
+        value = from_json(line)
     except ValueError:
         return None
     return value if isinstance(value, dict) else None

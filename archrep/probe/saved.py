@@ -12,6 +12,7 @@ import numpy as np
 
 from archrep.data.targets import Target
 from archrep.errors import ArchrepError, first_line
+from archrep.files import from_json
 from archrep.probe.conformal import intervals, radius
 from archrep.probe.evaluation import Work
 from archrep.probe.select import mean_of, select
@@ -110,11 +111,11 @@ def save_probe(probe: FittedProbe, folder: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # skops reads deprecated attributes while it looks around
         skops.io.dump(list(probe.models), folder / MODELS)
-    facts["digest"] = _digest(facts, folder / MODELS)
+    facts["digest"] = digest(facts, folder / MODELS)
     (folder / FACTS).write_text(json.dumps(facts, indent=1, ensure_ascii=False))
 
 
-def _digest(facts: dict, models: Path) -> str:
+def digest(facts: dict, models: Path) -> str:
     """Of everything that a saved probe says, so that no part of it is changed or exchanged unnoticed."""
     plain = json.dumps(json.loads(json.dumps(facts)), sort_keys=True)
     return sha256(plain.encode() + models.read_bytes()).hexdigest()
@@ -134,8 +135,8 @@ def load_probe(folder: Path) -> FittedProbe:
         if not (folder / name).is_file():
             raise ArchrepError(f"{folder}: no {name}; name a folder that `archrep probe --out` wrote.")
     try:
-        facts = json.loads((folder / FACTS).read_text())
-        if facts.pop("digest", None) != _digest(facts, folder / MODELS) or facts["format"] != FORMAT:
+        facts = from_json((folder / FACTS).read_text())
+        if facts.pop("digest", None) != digest(facts, folder / MODELS) or facts["format"] != FORMAT:
             raise ArchrepError(
                 f"{folder}: {FACTS} and {MODELS} are not as one `archrep probe` of this version wrote them; fit the "
                 "probe again."

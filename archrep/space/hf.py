@@ -4,7 +4,6 @@ CONFIG is a configuration class (`transformers:BertConfig`), a model type (`tran
 `model_type` (`transformers:path/config.json`). The network is the base model that the configuration belongs to.
 """
 
-import json
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from archrep.errors import ArchrepError, CaptureError, first_line, lookup
+from archrep.files import from_json
 from archrep.graph.archgraph import ArchGraph
 from archrep.graph.capture import capture
 from archrep.space.architecture import Architecture
@@ -60,7 +60,7 @@ def import_transformers() -> ModuleType:
 def _config(library: ModuleType, name: str) -> Any:
     try:
         if name.endswith(".json"):
-            content = json.loads(Path(name).read_text(encoding="utf-8"))
+            content = from_json(Path(name).read_text(encoding="utf-8"))
             return library.AutoConfig.for_model(content.pop("model_type"), **content)
         if name.endswith("Config") and hasattr(library, name):
             return getattr(library, name)()

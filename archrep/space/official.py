@@ -18,7 +18,6 @@ successors joined. Which ones are lost follows from `adj` (see `_lost`). Capturi
 graph.
 """
 
-import json
 import os
 import re
 from collections import Counter
@@ -32,6 +31,7 @@ from typing import Any
 import numpy as np
 
 from archrep.errors import ArchrepError, first_line, lookup, unknown
+from archrep.files import from_json
 from archrep.space.architecture import Architecture
 from archrep.space.deepnets import DeepNetConfig, Emitter, Split, make_plan
 from archrep.space.deepnets.plan import Plan
@@ -198,7 +198,7 @@ def load_meta(file: Path) -> dict[str, Any]:
 @lru_cache(maxsize=2)  # parsed once in a process
 def _load(meta: Path, changed: int) -> dict:
     try:
-        content = json.loads(meta.read_text(encoding="utf-8"))
+        content = from_json(meta.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:  # ValueError: broken JSON or not UTF-8
         raise ArchrepError(f"{meta}: not readable JSON ({first_line(error)}). Copy it again.") from error
     if not isinstance(content, dict):

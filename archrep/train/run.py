@@ -26,7 +26,7 @@ import torch
 
 from archrep.data.images import ImageSet
 from archrep.errors import ArchrepError, first_line
-from archrep.files import alone, append, atomic, file_digest, provenance, to_json
+from archrep.files import alone, append, atomic, file_digest, from_json, provenance, to_json
 from archrep.ghn import GHN, GHNConfig
 from archrep.space.deepnets import Generated
 from archrep.train.config import TrainConfig
@@ -117,7 +117,7 @@ def read_config(folder: Path) -> tuple[TrainConfig, dict]:
         ArchrepError: if it holds no run.
     """
     try:
-        record = json.loads((folder / CONFIG).read_text())
+        record = from_json((folder / CONFIG).read_text())
         fields = record["train"]
         config = TrainConfig(**{**fields, "ghn": GHNConfig(**fields["ghn"])})
         return config, {name: record[name] for name in ("train", "data", "threads", "provenance")}
@@ -314,7 +314,7 @@ def _load_state(path: Path, trainer: Trainer) -> dict:
 def read_metrics(folder: Path) -> list[dict]:
     """What a run has written at every validation, such as `step`, `loss`, `accuracy` and `val_accuracy` in %."""
     lines = (folder / METRICS).read_text().splitlines()
-    return [json.loads(line) for line in lines if line.endswith("}")]  # a kill may have cut off the last one
+    return [from_json(line) for line in lines if line.endswith("}")]  # a kill may have cut off the last one
 
 
 def _truncate_metrics(folder: Path, step: int) -> None:

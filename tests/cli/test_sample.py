@@ -94,12 +94,12 @@ DESCRIPTION = '{"format": 1, "space": "deepnets-small", "split": "val", "size": 
         ("store.json", DESCRIPTION.replace("SIZE", "-3"), "size -3"),
         ("store.json", DESCRIPTION.replace("SIZE", '"12"'), "size '12'"),
         ("store.json", DESCRIPTION.replace("SIZE", "13"), "archrep.rows 12, not 13"),
-        ("store.json", DESCRIPTION.replace("SIZE", "3000"), "1 of 2 shards are missing"),
+        ("store.json", DESCRIPTION.replace("SIZE", "3000"), "shard-00001.arrow of 2 shards is missing"),
         ("store.json", DESCRIPTION.replace("SIZE", "12").replace('"val"', '"vall"'), "Did you mean 'val'"),
         ("store.json", DESCRIPTION.replace("SIZE", "12").replace('"val"', '["val"]'), "store.json: TypeError"),
         ("store.json", DESCRIPTION.replace("SIZE", "12").replace('"val"', '"test"'), "archrep.split val, not test"),
         ("shard-00000.arrow", "", "missing or damaged shard"),
-        ("shard-00000.arrow", None, "1 of 1 shards are missing"),
+        ("shard-00000.arrow", None, "shard-00000.arrow of 1 shards is missing"),
     ],
 )
 def test_damaged_stores(store, tmp_path, name, text, message):

@@ -1,5 +1,8 @@
 """Reads damaged files in a process of its own: a crash, a hang or too much memory is seen from outside.
 
+Where a digest would refuse every damaged copy, a second kind ("…, sealed") damages what is inside and seals it again,
+as its author could.
+
 `python -m tests.faults.fuzz FOLDER` takes lines "target first count" and answers each with a line: how many were
 accepted, or the case that went wrong. Case i of a target is the same in every run.
 """
@@ -12,8 +15,10 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from archrep.errors import ArchrepError
 
@@ -23,8 +28,85 @@ NUMBERS = (0, 1, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**64 - 1)
 TOKENS = (b"-1", b"1e999", b"NaN", b"null", b"[]", b"{}", b'"', b"\x00", b"\xff", b"../", b"99999999999999999999")
 
 
+DEEP = "lists in lists"
+VALUES = (
+    None,
+    True,
+    -1,
+    0,
+    3,
+    2**31,
+    2**63,
+    2**70,
+    0.5,
+    1e308,
+    float("nan"),
+    float("-inf"),
+    "",
+    "x",
+    "../..",
+    "é",
+    DEEP,
+)
+
+
 def mutated(valid: bytes, chance: random.Random) -> bytes:
-    """A damaged copy: cut off, overwritten, with other numbers where lengths stand, or with parts moved."""
+    """A damaged copy; every other one of JSON is still JSON."""
+    if chance.random() < 0.5 and (changed := other_json(valid, chance)) is not None:
+        return changed
+    return damaged(valid, chance)
+
+
+def other_json(valid: bytes, chance: random.Random) -> bytes | None:
+    """JSON, a line of it, or a header of safetensors, with other values; None where there is none."""
+    if valid[8:9] == b"{":  # safetensors: eight bytes tell how long the header is
+        end = 8 + int.from_bytes(valid[:8], "little")
+        header = other_json(valid[8:end], chance)
+        return None if header is None else len(header).to_bytes(8, "little") + header + valid[end:]
+    if valid[:1] != b"{":
+        return None
+    try:
+        return other_values(valid, chance)
+    except ValueError:
+        lines = valid.splitlines(keepends=True)
+        at = chance.randrange(len(lines))
+        return b"".join([*lines[:at], other_values(lines[at], chance) + b"\n", *lines[at + 1 :]])
+
+
+def other_values(text: bytes, chance: random.Random) -> bytes:
+    """JSON in which values are missing, of other types, huge, deep or from elsewhere."""
+    content = json.loads(text)
+    for _ in range(chance.choice((1, 1, 2, 4))):
+        places = list(walk(content))
+        container, key = chance.choice(places)
+        kind = chance.randrange(5)
+        if kind == 0:
+            del container[key]
+        elif kind == 1:
+            container[key] = chance.choice(([], {}, [[]], [0] * 99, {"x": {}}))
+        elif kind == 2:
+            from_container, from_key = chance.choice(places)
+            container[key] = json.loads(json.dumps(from_container[from_key]))
+        else:
+            container[key] = chance.choice(VALUES)
+        if not content:
+            break
+    return json.dumps(content).replace(f'"{DEEP}"', 3000 * "[" + 3000 * "]").encode()
+
+
+def walk(content: Any) -> Iterator[tuple[Any, Any]]:
+    """Every (container, key) of JSON."""
+    containers = [content]
+    while containers:
+        container = containers.pop()
+        for key in container if isinstance(container, dict) else range(len(container)):
+            yield container, key
+            if isinstance(container[key], dict | list):
+                containers.append(container[key])
+
+
+def damaged(valid: bytes, chance: random.Random) -> bytes:
+    """A copy that is cut off, overwritten, has other numbers where lengths stand, or parts moved."""
     data = bytearray(valid)
     for _ in range(chance.choice((1, 1, 2, 4, 16))):
         near = min(len(data), chance.choice((64, 512, len(data) or 1)))  # heads and tails tell how to read the rest
@@ -83,7 +165,9 @@ class Target:
 
 def targets() -> dict[str, Target]:
     """All of them; imports happen here, before memory is limited."""
+    import numpy as np
     import pandas as pd
+    import pyarrow.parquet as pq
     import torch
 
     from archrep import GHN, GHNConfig, architectures, load_images
@@ -93,8 +177,11 @@ def targets() -> dict[str, Target]:
     from archrep.data.labels import read_labels
     from archrep.measure import PROTOCOLS
     from archrep.measure.record import Record
-    from archrep.probe.saved import load_probe
+    from archrep.probe.saved import digest, load_probe
     from archrep.shipped import LABELS, shipped
+    from archrep.space.deepnets.shard import Shard, write_columns
+    from archrep.space.deepnets.store import read_request
+    from archrep.space.official import meta_path
     from archrep.train.config import TrainConfig
     from archrep.train.run import create, read_config
     from tests.cli import here
@@ -118,7 +205,7 @@ def targets() -> dict[str, Target]:
         return folder / "ghn.pt"
 
     def csv(folder: Path) -> Path:
-        labels.drop(columns=["curve"], errors="ignore").to_csv(folder / "l.csv", index=False)
+        labels[["arch", "protocol", "seed", "accuracy", "latency_ms"]].to_csv(folder / "l.csv", index=False)
         return folder / "l.csv"
 
     def parquet(folder: Path) -> Path:
@@ -156,13 +243,31 @@ def targets() -> dict[str, Target]:
     def graphs(path: Path) -> object:
         return [a.graph.primitives for a in architectures(f"deepnets-small:{path.parent}")]
 
+    def columns(folder: Path) -> Path:
+        path = store(folder)
+        whole.update(Shard(path, read_request(path.parent).contents(0)).columns)
+        (folder / "columns").write_bytes(b"".join(column.tobytes() for column in whole.values()))
+        return folder / "columns"
+
+    def sealed_shard(path: Path) -> object:
+        """Columns of the right lengths, with a checksum, in a valid Arrow file."""
+        shard, content, damaged = path.parent / "s" / "shard-00000.arrow", path.read_bytes(), {}
+        for name, column in whole.items():
+            part, content = content[: column.nbytes], content[column.nbytes :]
+            damaged[name] = np.frombuffer(part.ljust(column.nbytes, b"\0"), column.dtype)
+        try:
+            write_columns(shard, read_request(shard.parent).contents(0), damaged)
+        except (ValueError, OverflowError):  # Arrow's: there is no such file
+            return None
+        return graphs(shard)
+
     def hdf5(folder: Path) -> Path:
-        typed("sample", "--split", "test", "-n", 1, "--format", "official", "--out", folder / "o", "--workers", 1)
-        return next((folder / "o").glob("*.hdf5"))
+        where = ("--space", "deepnets-small", "--split", "test", "-n", 1, "--format", "official", "--workers", 1)
+        typed("sample", *where, "--out", folder / "o")
+        return folder / "o" / "deepnets1m_test.hdf5"
 
     def genotypes(folder: Path) -> Path:
-        hdf5(folder)
-        return next((folder / "o").glob("*.json"))
+        return meta_path(hdf5(folder))
 
     def official(path: Path) -> object:
         return [a.graph.primitives for a in architectures(f"deepnets-official:{path.parent}:test:0")]
@@ -172,25 +277,72 @@ def targets() -> dict[str, Target]:
         typed("probe", "--target", "accuracy", *chosen, "--out", folder / "p")
         return folder / "p" / "probe.skops"
 
+    def facts(folder: Path) -> Path:
+        return probe(folder).with_name("probe.json")
+
+    def sealed_facts(path: Path) -> object:
+        """Facts with their digest, where they are still JSON."""
+        try:
+            facts = json.loads(path.read_text())
+            facts["digest"] = digest({k: v for k, v in facts.items() if k != "digest"}, path.with_name("probe.skops"))
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            return load_probe(path.parent)
+        path.write_text(json.dumps(facts))
+        return load_probe(path.parent)
+
+    def schema(folder: Path) -> Path:
+        return member(probe(folder), "schema.json")
+
+    def sealed_models(path: Path) -> object:
+        """The description of the models, in a valid archive with its digest."""
+        replace_member(path.with_name("probe.skops"), "schema.json", path.read_bytes())
+        return sealed_facts(path.with_name("probe.json"))
+
+    def pickled(folder: Path) -> Path:
+        return member(released(folder), "ghn/data.pkl")
+
+    def sealed_released(path: Path) -> object:
+        """The pickle of a released checkpoint, in a valid archive."""
+        replace_member(path.with_name("ghn.pt"), "ghn/data.pkl", path.read_bytes())
+        return GHN.load(path.with_name("ghn.pt"))
+
+    def metadata(folder: Path) -> Path:
+        table = pq.read_table(embeddings(folder))
+        (folder / "metadata").write_bytes(table.schema.metadata[b"archrep"])
+        return folder / "metadata"
+
+    def sealed_embeddings(path: Path) -> object:
+        """What an embedding table says of itself, in a valid Parquet file."""
+        table = pq.read_table(path.with_name("e.parquet"))
+        table = table.replace_schema_metadata({"archrep": path.read_bytes()})
+        pq.write_table(table, path.with_name("sealed.parquet"))
+        return read_embeddings(path.with_name("sealed.parquet"))
+
     def run(folder: Path) -> Path:
         few = {"steps": 1, "meta_batch": 1, "images": 8, "workers": 0, "archs": "deepnets-small:train:0-3"}
         create(TrainConfig(ghn=small, **few), "digits", digits, folder / "run")
         return folder / "run" / "config.json"
 
+    whole: dict[str, np.ndarray] = {}  # columns of the undamaged shard
     return {
         "checkpoint": Target(checkpoint, GHN.load),
         "released checkpoint": Target(released, GHN.load),
+        "released checkpoint, sealed": Target(pickled, sealed_released),
         "label table, CSV": Target(csv, lambda path: read_labels(path).target("accuracy")),
         "label table, Parquet": Target(parquet, lambda path: read_labels(path).target("accuracy")),
         "embedding table": Target(embeddings, read_embeddings),
+        "embedding table's metadata, sealed": Target(metadata, sealed_embeddings),
         "measurement journal": Target(journal, read_journal),
         "published table": Target(published, lambda path: adapt("nasbench201", path, Request(None, None, None))),
         "graph store, shard": Target(store, graphs),
+        "graph store, shard, sealed": Target(columns, sealed_shard),
         "graph store, manifest": Target(request, graphs),
         "official graphs, HDF5": Target(hdf5, official),
         "official genotypes, JSON": Target(genotypes, official),
         "saved probe, models": Target(probe, lambda path: load_probe(path.parent)),
-        "saved probe, facts": Target(lambda f: probe(f).with_name("probe.json"), lambda path: load_probe(path.parent)),
+        "saved probe, models, sealed": Target(schema, sealed_models),
+        "saved probe, facts": Target(facts, lambda path: load_probe(path.parent)),
+        "saved probe, facts, sealed": Target(facts, sealed_facts),
         "training run": Target(run, lambda path: read_config(path.parent)),
     }
 
@@ -198,10 +350,11 @@ def targets() -> dict[str, Target]:
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 SPECS = "spec strings"
 NAMES = (
-    *("checkpoint", "released checkpoint", "label table, CSV", "label table, Parquet", "embedding table"),
-    *("measurement journal", "published table", "graph store, shard", "graph store, manifest"),
-    *("official graphs, HDF5", "official genotypes, JSON", "saved probe, models", "saved probe, facts"),
-    *("training run", SPECS),
+    *("checkpoint", "released checkpoint", "released checkpoint, sealed", "label table, CSV", "label table, Parquet"),
+    *("embedding table", "embedding table's metadata, sealed", "measurement journal", "published table"),
+    *("graph store, shard", "graph store, shard, sealed", "graph store, manifest", "official graphs, HDF5"),
+    *("official genotypes, JSON", "saved probe, models", "saved probe, models, sealed", "saved probe, facts"),
+    *("saved probe, facts, sealed", "training run", SPECS),
 )
 
 
@@ -209,6 +362,22 @@ def RunOf(arch: str, seed: int):  # noqa: N802 - imported late, as everything of
     from archrep.measure import Run
 
     return Run(arch, seed)
+
+
+def member(archive: Path, name: str) -> Path:
+    """A copy of a member of an archive, in the file "inside" beside it."""
+    with zipfile.ZipFile(archive) as file:
+        archive.with_name("inside").write_bytes(file.read(name))
+    return archive.with_name("inside")
+
+
+def replace_member(archive: Path, name: str, content: bytes) -> None:
+    """Writes the archive again, with other content of a member."""
+    with zipfile.ZipFile(archive) as file:
+        members = {info.filename: file.read(info) for info in file.infolist()} | {name: content}
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
 
 
 class _TooSlowError(BaseException):
@@ -251,21 +420,24 @@ def run(name: str, target: Target | None, folder: Path, cases: range) -> dict[st
     if not original.exists():
         original.mkdir()
         (original / "made").write_text(str(target.make(original).relative_to(original)))
-    inside = (original / "made").read_text()
-    valid = (original / inside).read_bytes()
-    problem = one(lambda: target.read(original / inside))
+    file = original / (original / "made").read_text()
+    valid = file.read_bytes()
+    problem = one(lambda: target.read(file))
     assert problem is None, f"{name}: the valid file is refused: {problem}"
-    there = set(original.rglob("*"))
+    there = set(file.parent.iterdir())
+    now = (folder / "case").open("w")  # for the one that asks, should this process die
     try:
         for case in cases:
-            (original / inside).write_bytes(mutated(valid, random.Random(f"{name} {case}")))
-            (folder / "case").write_text(f"{name} {case}")
-            if problem := one(lambda: target.read(original / inside)):
+            file.write_bytes(mutated(valid, random.Random(f"{name} {case}")))
+            now.seek(0)
+            now.write(f"{name} {case}\n".ljust(80))
+            now.flush()
+            if problem := one(lambda: target.read(file)):
                 return {"case": case, "problem": problem}
-            for new in set(original.rglob("*")) - there:  # such as lines that were set aside
+            for new in set(file.parent.iterdir()) - there:  # such as lines that were set aside
                 new.unlink()
     finally:
-        (original / inside).write_bytes(valid)
+        file.write_bytes(valid)
     return {"cases": len(cases)}
 
 

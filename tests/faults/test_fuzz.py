@@ -1,22 +1,30 @@
 """Damaged files are accepted, or refused with archrep's own error; no reader crashes, hangs or swells."""
 
 import json
-import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from tests.faults.fuzz import NAMES
+from tests.faults.size import cases
 
-CASES = {"": 40, "quick": 10_000, "full": 100_000}[os.environ.get("ARCHREP_FAULTS", "")]
+CASES = cases(40, 10_000, 100_000)
 AT_ONCE = 500
+MEMORY = Path("/dev/shm")  # a file system without a disk, where there is one
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory):
+def folder():
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def reader(folder):
     """A process that reads damaged files; another one if it dies."""
-    folder = tmp_path_factory.mktemp("fuzz")
     command = [sys.executable, "-m", "tests.faults.fuzz", str(folder)]
     processes = []
 
@@ -37,7 +45,7 @@ def reader(tmp_path_factory):
         process.communicate()
 
 
-@pytest.mark.timeout(0 if os.environ.get("ARCHREP_FAULTS") else 280)
+@pytest.mark.timeout(cases(280, 3000, 0))
 @pytest.mark.parametrize("target", NAMES)
 def test_damaged_files(reader, target, record_property):
     record_property("fault", f"damaged file: {target}")

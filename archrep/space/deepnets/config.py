@@ -90,6 +90,19 @@ class DeepNetConfig:
         """Any attention makes the network a vision transformer (patch stem, no strides)."""
         return "msa" in self.genotype.ops
 
+    def checked(self) -> "DeepNetConfig":
+        """This, where it comes from a file.
+
+        Raises:
+            ValueError: if its cells are none, or a number is larger than that of any network.
+        """
+        _check_cell(self.genotype.normal, self.genotype.normal_concat)
+        _check_cell(self.genotype.reduce, self.genotype.reduce_concat)
+        for name, most in LARGEST.items():
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} is {getattr(self, name)}, not 0 … {most}")
+        return self
+
     @classmethod
     def from_record(cls, record: Mapping) -> "DeepNetConfig":
         """Reads an entry of the official `*_meta.json`; 32 channels and fc_dim 256 where it has no `C` or `fc_dim`."""
@@ -101,9 +114,7 @@ class DeepNetConfig:
                 reduce=tuple((str(op), int(i)) for op, i in cell["reduce"]),
                 reduce_concat=tuple(int(i) for i in cell["reduce_concat"]),
             )
-            _check_cell(genotype.normal, genotype.normal_concat)
-            _check_cell(genotype.reduce, genotype.reduce_concat)
-            config = cls(
+            return cls(
                 genotype=genotype,
                 n_cells=int(record["n_cells"]),
                 channels=int(record.get("C", 32)),
@@ -116,11 +127,7 @@ class DeepNetConfig:
                 glob_avg=bool(record["glob_avg"]),
                 fc_layers=int(record["fc_layers"]),
                 fc_dim=int(record.get("fc_dim", 256)),
-            )
-            for name, most in LARGEST.items():
-                if not 0 <= getattr(config, name) <= most:
-                    raise ValueError(f"{name} is {getattr(config, name)}, not 0 … {most}")
-            return config
+            ).checked()
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ArchrepError(
                 f"Not an architecture record of DeepNets-1M: {type(error).__name__} {error}. "

@@ -25,6 +25,7 @@ import torch
 from archrep.errors import ArchrepError, first_line
 from archrep.files import atomic
 from archrep.graph.archgraph import ArchGraph
+from archrep.graph.primitives import PRIMITIVES
 from archrep.space.deepnets.architecture import emitted
 from archrep.space.deepnets.config import OPS, DeepNetConfig, Edge, Genotype
 from archrep.space.deepnets.graph import Emitter
@@ -33,6 +34,7 @@ from archrep.space.deepnets.sampler import sample, standard
 
 FORMAT = 1
 ROWS = 2000
+AGAIN = "Delete it and run `archrep sample` with the same options again."
 
 # Columns with one value per architecture.
 SCALARS: dict[str, type] = {
@@ -90,7 +92,12 @@ class Contents:
 
 def write_shard(path: Path, contents: Contents) -> None:
     """Generates the architectures of a shard and writes it, whole or not at all."""
-    columns = _columns(range(contents.first, contents.first + contents.rows), contents.space, contents.split)
+    rows = range(contents.first, contents.first + contents.rows)
+    write_columns(path, contents, _columns(rows, contents.space, contents.split))
+
+
+def write_columns(path: Path, contents: Contents, columns: Mapping[str, np.ndarray]) -> None:
+    """Writes a shard with these columns (see `Shard.columns`), whole or not at all."""
     arrays: dict[str, pa.Array] = {name: pa.array(columns[name]) for name in SCALARS}
     for name in LISTS:
         offsets, values = columns[f"{name}.offsets"], columns[name]
@@ -194,20 +201,23 @@ class Shard:
         Raises:
             ArchrepError: if it is missing, damaged, or holds anything but `contents`.
         """
-        again = "Delete it and run `archrep sample` with the same options again."
+        self.path = path
         try:
             batches = pa.ipc.open_file(pa.memory_map(str(path)))
             found = {k.decode(): v.decode() for k, v in (batches.schema.metadata or {}).items()}
             expected = contents.metadata
             wrong = next((f"{k} {found.get(k)}, not {v}" for k, v in expected.items() if found.get(k) != v), None)
             if wrong:
-                raise ArchrepError(f"{path}: not the shard that belongs here ({wrong}). {again}")
-            self.columns = _arrays(batches.get_batch(0))
+                raise ArchrepError(f"{path}: not the shard that belongs here ({wrong}). {AGAIN}")
+            batch = batches.get_batch(0)
+            batch.validate(full=True)
+            self.columns = _arrays(batch)
             intact = _checksum(self.columns) == found["archrep.checksum"]
+            _check_graphs(self.columns)
         except (OSError, ValueError, KeyError, AttributeError, pa.ArrowException) as error:
-            raise ArchrepError(f"{path}: missing or damaged shard ({first_line(error)}). {again}") from error
+            raise ArchrepError(f"{path}: missing or damaged shard ({first_line(error)}). {AGAIN}") from error
         if not intact:
-            raise ArchrepError(f"{path}: damaged shard (its checksum is another). {again}")
+            raise ArchrepError(f"{path}: damaged shard (its checksum is another). {AGAIN}")
 
     @property
     def nodes(self) -> np.ndarray:
@@ -215,12 +225,19 @@ class Shard:
         return np.diff(self.columns["primitive.offsets"])
 
     def config(self, row: int) -> DeepNetConfig:
-        """Genotype and arguments of an architecture."""
-        normal, reduce = (_edges(self._list(name, row)) for name in ("normal", "reduce"))
+        """Genotype and arguments of an architecture.
+
+        Raises:
+            ArchrepError: if they are not those of a network.
+        """
         concat = tuple(self._list("concat", row).tolist())
         arguments: dict[str, Any] = {name: int(self.columns[name][row]) for name in NUMBERS}
         arguments |= {name: bool(self.columns[name][row]) for name in FLAGS}
-        return DeepNetConfig(Genotype(normal, concat, reduce, concat), **arguments)
+        try:
+            normal, reduce = (_edges(self._list(name, row)) for name in ("normal", "reduce"))
+            return DeepNetConfig(Genotype(normal, concat, reduce, concat), **arguments).checked()
+        except (IndexError, ValueError) as error:
+            raise ArchrepError(f"{self.path}: row {row} is no architecture ({first_line(error)}). {AGAIN}") from error
 
     def graph(self, row: int, config: DeepNetConfig) -> StoredGraph:
         """The computational graph of an architecture, of which the configuration is given."""
@@ -239,6 +256,22 @@ class Shard:
     def _list(self, name: str, row: int) -> np.ndarray:
         first, end = self.columns[f"{name}.offsets"][row : row + 2]
         return self.columns[name][first:end]
+
+
+def _check_graphs(columns: Mapping[str, np.ndarray]) -> None:
+    """Raises ValueError unless every node has a primitive and a shape that exist, and every edge comes from a node."""
+    nodes, shapes = (np.diff(columns[f"{name}.offsets"]) for name in ("primitive", "shapes"))
+    into = np.concatenate([[0], np.cumsum(columns["indegree"], dtype=np.int64)])  # edges into the nodes before
+    ends = columns["primitive.offsets"]
+    counted = all(np.array_equal(columns[f"{name}.offsets"], ends) for name in ("shape_of", "indegree"))
+    if not counted or (shapes % 4).any() or not np.array_equal(into[ends], columns["source.offsets"]):
+        raise ValueError("its lists have different lengths")
+    if (columns["primitive"] >= len(PRIMITIVES)).any():
+        raise ValueError("a node has a primitive that does not exist")
+    if (columns["shape_of"] >= (shapes // 4).repeat(nodes)).any():
+        raise ValueError("a node has a shape that does not exist")
+    if (columns["source"] >= nodes.repeat(np.diff(columns["source.offsets"]))).any():
+        raise ValueError("an edge comes from a node that does not exist")
 
 
 def _arrays(batch: pa.RecordBatch) -> dict[str, np.ndarray]:

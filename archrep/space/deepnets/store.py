@@ -4,7 +4,6 @@ Where this archrep would generate the same architecture from its name, a stored 
 (`deepnets:train:7`), so tables can be joined; else it is named by its place (`deepnets:FOLDER:7`).
 """
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from archrep.errors import ArchrepError, first_line
+from archrep.files import from_json
 from archrep.graph.archgraph import ArchGraph
 from archrep.space.deepnets.config import DeepNetConfig
 from archrep.space.deepnets.sampler import VERSIONS, limits
@@ -66,7 +66,7 @@ def read_request(folder: Path) -> Request:
     """
     path = folder / STORE
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = from_json(path.read_text(encoding="utf-8"))
         if record["format"] != FORMAT:
             raise ArchrepError(
                 f"{path}: store of format {record['format']!r}; this archrep reads format {FORMAT}. "
@@ -100,11 +100,12 @@ class Store(Split):
         self.request = read_request(self.path)
         self.space, self.split = self.request.space, self.request.split
         self._opened: dict[int, Shard] = {}
-        missing = [i for i in range(self.request.shards) if not shard_path(self.path, i).is_file()]
-        if missing:
+        present = {path.name for path in self.path.glob("shard-*.arrow")}
+        first = next((i for i in range(self.request.shards) if shard_path(self.path, i).name not in present), None)
+        if first is not None:
             raise ArchrepError(
-                f"{self.path}: incomplete, {len(missing)} of {self.request.shards} shards are missing "
-                f"({shard_path(self.path, missing[0]).name} …). Complete it: {self.request.command} --out {self.path}"
+                f"{self.path}: incomplete, {shard_path(self.path, first).name} of {self.request.shards} shards is "
+                f"missing (found {len(present)}). Complete it: {self.request.command} --out {self.path}"
             )
 
     def __len__(self) -> int:
