@@ -114,12 +114,17 @@ def card(
     out: Annotated[
         Path | None, typer.Option(help="Card to write (Markdown); default: beside the table, under its name.")
     ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Another label table of these architectures, such as of a longer training.")
+    ] = None,
     force: options.Force = False,
     json: options.Json = False,
 ) -> None:
     """Describe measured labels: protocol, hardware, distributions, noise of seeds, failures, correlations.
 
     Example: `archrep labels card labels/deepnets-small-cifar10.parquet`
+
+    With --against, how they rank against those of another protocol.
     """
     from archrep.files import atomic, refuse_existing, to_json
     from archrep.plot.labels import draw_correlations
@@ -130,12 +135,14 @@ def card(
     prefix = out.with_name(f"{out.stem}-correlations")
     refuse_existing(out, force)
     refuse_existing_figure(prefix, force)
-    described = describe(file)
+    described = describe(file, against)
     paths = save_figure(*draw_correlations(described), prefix, force)
     with atomic(out, force) as temporary:
         temporary.write_text(render(described, paths[0].name))
     if json:
         facts = {"architectures": described.architectures, "seed_tau": described.seed_tau}
+        if described.against:
+            facts["against"] = vars(described.against)
         print(to_json(facts | {"out": out, "files": [out, *paths]}))
         return
     for path in paths:

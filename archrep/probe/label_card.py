@@ -17,6 +17,8 @@ from archrep.probe.reference import Ceiling, noise_ceiling
 from archrep.probe.render import markdown_table
 from archrep.space.specs import architectures
 
+SIZES = ("params", "flops", "activation_memory")
+
 
 @dataclass(frozen=True)
 class LabelCard:
@@ -28,6 +30,7 @@ class LabelCard:
             seeds are averaged.
         seed_tau: target → mean τ between two seeds over the architectures that have both, and how many those are.
         ceilings: target → τ that a perfect predictor would reach, where there are enough seeds.
+        against: the same architectures measured otherwise, if such a table was given.
     """
 
     name: str
@@ -37,6 +40,7 @@ class LabelCard:
     tau: pd.DataFrame
     seed_tau: Mapping[str, tuple[float, int]]
     ceilings: Mapping[str, Ceiling]
+    against: "Agreement | None" = None
 
     @property
     def architectures(self) -> int:
@@ -44,16 +48,32 @@ class LabelCard:
         return self.runs["arch"].nunique()
 
 
-def describe(path: Path) -> LabelCard:
+@dataclass(frozen=True)
+class Agreement:
+    """How a table ranks against another one, of the same architectures under another protocol.
+
+    Attributes:
+        protocol: of the other table. architectures: that both have.
+        tau: target → Kendall's τ with the same target there.
+        of_size: column (`params`, `flops`) → τ with the other table's accuracy: what needs no training.
+    """
+
+    protocol: str
+    architectures: int
+    tau: Mapping[str, float]
+    of_size: Mapping[str, float]
+
+
+def describe(path: Path, against: Path | None = None) -> LabelCard:
     """Reads a table that `archrep measure` wrote.
 
+    Args:
+        against: another such table, of architectures of the first under another protocol, such as a longer one.
+
     Raises:
-        ArchrepError: if it is none.
+        ArchrepError: if one is none, or they share fewer than two architectures.
     """
-    raw, header = read_table(path, "label", ("arch", "seed", "protocol", "device"))
-    if "protocol" not in header.get("provenance", {}):
-        raise ArchrepError(f"{path}: not a table of archrep measure; its metadata tells no protocol.")
-    runs = raw.to_pandas()
+    runs, header = _read(path)
     of = {a.id: (a.space, a.split) for a in architectures(*runs["arch"].unique(), typed=False)}
     runs["space"], runs["split"] = ([of[name][i] for name in runs["arch"]] for i in (0, 1))
     targets = [name for name in TARGETS if name in runs]
@@ -70,6 +90,33 @@ def describe(path: Path) -> LabelCard:
         tau,
         {name: pair for name in targets if (pair := _between_seeds(runs, name))},
         {name: ceiling for name, ceiling in ceilings.items() if ceiling},
+        _agreement(means, against) if against else None,
+    )
+
+
+def _read(path: Path) -> tuple[pd.DataFrame, Mapping]:
+    raw, header = read_table(path, "label", ("arch", "seed", "protocol", "device"))
+    if "protocol" not in header.get("provenance", {}):
+        raise ArchrepError(f"{path}: not a table of archrep measure; its metadata tells no protocol.")
+    return raw.to_pandas(), header
+
+
+def _agreement(means: pd.DataFrame, path: Path) -> Agreement:
+    runs, header = _read(path)
+    others = runs.groupby("arch")[[name for name in means if name in runs]].mean()
+    both = means.index.intersection(others.index)
+    if len(both) < 2:
+        raise ArchrepError(f"{path}: shares {len(both)} architectures with the table; measure some of the same.")
+    here, there = means.loc[both], others.loc[both]
+
+    def tau(name: str, other: str) -> float:
+        return kendall_tau(here[name].to_numpy(float), there[other].to_numpy(float))
+
+    return Agreement(
+        header["provenance"]["protocol"]["name"],
+        len(both),
+        {name: tau(name, name) for name in there if name not in SIZES},
+        {name: tau(name, "accuracy") for name in SIZES if name in here},
     )
 
 
@@ -86,6 +133,8 @@ def render(card: LabelCard, figure: str) -> str:
     """The card as Markdown; `figure` is the path of the figure of correlations."""
     parts = [f"# Label card: {card.name}", _facts(card), "## Columns", _columns(card), "## Distributions"]
     parts += [_distribution(card), _by_split(card), "## Noise", noise(card), "## Failures", _failures(card)]
+    if card.against:
+        parts += ["## Against other training", agreement(card.against)]
     parts += ["## Correlations", f"![Kendall's τ between targets]({figure})", _frame(card.tau.round(2))]
     return "\n\n".join(parts) + "\n"
 
@@ -158,6 +207,14 @@ def noise(card: LabelCard) -> str:
         "ceiling: the τ that the true values would have with the table's averages over seeds (archrep.probe.reference)."
     )
     return told + "\n\n" + markdown_table(["target", "τ between seeds", "architectures", "noise ceiling"], rows)
+
+
+def agreement(found: Agreement) -> str:
+    """How the labels rank against those of another protocol, as Markdown."""
+    rows = [[f"`{name}`", f"{tau:.3f}"] for name, tau in found.tau.items()]
+    rows += [[f"`{name}` with its `accuracy`", f"{tau:.3f}"] for name, tau in found.of_size.items()]
+    told = f"Kendall's τ with protocol `{found.protocol}`, over {found.architectures} architectures that both have:"
+    return told + "\n\n" + markdown_table(["target", "τ"], rows)
 
 
 def _failures(card: LabelCard) -> str:

@@ -116,3 +116,26 @@ def test_card(tmp_path):
     points = pd.read_csv(tmp_path / "l-correlations.csv")
     assert points.query("target == 'params' and other == 'trainability'")["tau"].item() == pytest.approx(-1)
     assert run("card", "l.parquet", cwd=tmp_path).returncode == 2
+
+
+def test_card_against_a_longer_training(tmp_path):
+    told = {"data": "cifar10", "data_digest": "d", "command": "archrep measure", "versions": {"torch": "2"}}
+    rows = list(measured_rows())
+    write_labels(tmp_path / "l.parquet", rows, told | {"protocol": {"name": "quick-2"}})
+    longer = [{**row, "accuracy": -row["accuracy"]} for row in rows if row["seed"] == 0][:20]
+    write_labels(tmp_path / "longer.parquet", longer, told | {"protocol": {"name": "longer"}})
+    done = run("card", "l.parquet", "--against", "longer.parquet", "--out", "a.md", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    against = json.loads(done.stdout)["against"]
+    assert (against["protocol"], against["architectures"]) == ("longer", 20)
+    assert against["tau"]["accuracy"] < -0.5
+    assert against["tau"]["trainability"] == pytest.approx(1)
+    assert against["of_size"]["params"] < -0.5
+    text = (tmp_path / "a.md").read_text()
+    assert "τ with protocol `longer`, over 20 architectures" in text
+    assert "| `params` with its `accuracy` |" in text
+    foreign = [{**row, "arch": f"deepnets-small:train:{i}"} for i, row in enumerate(longer)]
+    write_labels(tmp_path / "foreign.parquet", foreign, told | {"protocol": {"name": "longer"}})
+    done = run("card", "l.parquet", "--against", "foreign.parquet", "--out", "b.md", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "shares 0 architectures" in done.stderr

@@ -67,7 +67,9 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_tables_do_not_make_code_run(folder, command):
+def test_tables_do_not_make_code_run(folder, command, record_property):
+    record_property("fault", f"code spec in a table: archrep {' '.join(command.split()[:2])}")
+    record_property("cases", 1)
     here.archrep(*command.split())
     assert not (folder / "ran").exists()
 
@@ -92,7 +94,9 @@ def test_what_is_typed_or_trusted_runs(folder, monkeypatch):
 
 @pytest.mark.parametrize("where", ["/elsewhere/store", "../store", "in/../../store"])
 @pytest.mark.parametrize("form", ["deepnets:{}:0", "deepnets-official:{}:test:0", "transformers:{}/config.json"])
-def test_specs_in_data_do_not_lead_elsewhere(tmp_path, form, where, monkeypatch):
+def test_specs_in_data_do_not_lead_elsewhere(tmp_path, form, where, monkeypatch, record_property):
+    record_property("fault", f"spec in a table that leads elsewhere: {form.format(where)}")
+    record_property("cases", 1)
     spec = form.format(where)
     (tmp_path / "t.csv").write_text(f"arch\n{spec}\n")
     with pytest.raises(ArchrepError, match="leads out of the current folder"):
@@ -149,7 +153,7 @@ READERS = {
     "batches of images": ("evaluate --archs deepnets-small:test:0 --data {}", "cifar-10-batches-py/data_batch_1"),
     "official graphs": ("embed --archs deepnets-official:{}:test:0", "x.hdf5"),
     "graph store": ("embed --archs deepnets:store:0", "store/shard-00000.arrow"),
-    "graph store's manifest": ("info store", "store/manifest.json"),
+    "graph store's manifest": ("info store", "store/store.json"),
     "probe": ("predict-target --probe probe --archs deepnets-small:test:0", "probe/probe.skops"),
     "run": ("train --resume run", "run/state.pt"),
     "measurements": ("measure --archs deepnets-small:test:0 --data digits --protocol smoke --out l.parquet", "l.jsonl"),
@@ -158,7 +162,9 @@ READERS = {
 
 @pytest.mark.parametrize("dress", ["plain", "torch", "numpy"])
 @pytest.mark.parametrize("reader", list(READERS))
-def test_pickles_are_not_executed(tmp_path, monkeypatch, reader, dress):
+def test_pickles_are_not_executed(tmp_path, monkeypatch, reader, dress, record_property):
+    record_property("fault", f"pickle with code ({dress}) as {reader}")
+    record_property("cases", 1)
     monkeypatch.chdir(tmp_path)
     command, name = READERS[reader]
     path = tmp_path / name
@@ -173,7 +179,9 @@ def test_pickles_are_not_executed(tmp_path, monkeypatch, reader, dress):
     assert not list(tmp_path.glob("*new*"))
 
 
-def test_a_pickle_as_resume_state_is_not_executed(tmp_path, digits):
+def test_a_pickle_as_resume_state_is_not_executed(tmp_path, digits, record_property):
+    record_property("fault", "pickle with code as the resume state of a run")
+    record_property("cases", 1)
     few = {"steps": 1, "meta_batch": 1, "images": 8, "workers": 0, "archs": "deepnets-small:train:0-3"}
     create(TrainConfig(ghn=GHNConfig(hidden=8, max_shape=(8, 8, 3, 3)), **few), "digits", digits, tmp_path / "run")
     (tmp_path / "run" / STATE).write_bytes(pickles(tmp_path)["torch"])
@@ -190,7 +198,9 @@ def test_the_trap_works(tmp_path):
     assert (tmp_path / "ran").exists()
 
 
-def test_a_saved_probe_with_a_foreign_type_is_refused(tmp_path, monkeypatch):
+def test_a_saved_probe_with_a_foreign_type_is_refused(tmp_path, monkeypatch, record_property):
+    record_property("fault", "saved probe that holds a function")
+    record_property("cases", 1)
     import skops.io
 
     monkeypatch.chdir(tmp_path)

@@ -16,7 +16,7 @@ import archrep
 from archrep.errors import ArchrepError
 from archrep.graph.cost import count_flops
 from archrep.space.deepnets import Generated, Store, generate, shard
-from archrep.space.deepnets.shard import Shard
+from archrep.space.deepnets.shard import Shard, write_columns
 
 SMALL = ("deepnets-small", "val")
 
@@ -126,7 +126,9 @@ def test_same_bytes_for_any_number_of_workers(tmp_path, short_shards):
     assert [s.nodes.size for s in one.shards()] == [7, 7, 7, 3]
     (tmp_path / "one" / "shard-00001.arrow").unlink()
     (tmp_path / "one" / "shard-00003.arrow").unlink()
-    with pytest.raises(ArchrepError, match=r"shard-00001.arrow of 4 shards is missing \(found 2\). Complete it: archrep"):
+    with pytest.raises(
+        ArchrepError, match=r"shard-00001.arrow of 4 shards is missing \(found 2\). Complete it: archrep"
+    ):
         Store(tmp_path / "one")
     done = []
     generate(tmp_path / "one", *SMALL, size=24, workers=1, progress=done.append)
@@ -286,3 +288,50 @@ def test_shards_are_small(tmp_path):
     store = generate(tmp_path / "dense", "deepnets", "dense", size=40, workers=1)
     assert sum(map(len, contents(store.path).values())) / 40 < 4096
     assert shard.ROWS == 2000
+
+
+def changed(name, value):
+    """Sets the last value of a column."""
+
+    def change(columns):
+        columns[name][-1] = value
+
+    return change
+
+
+def shorter(columns):
+    columns["shape_of.offsets"][1] -= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (changed("primitive", 15), "a node has a primitive that does not exist"),
+        (changed("shape_of", 255), "a node has a shape that does not exist"),
+        (changed("source", 60_000), "an edge comes from a node that does not exist"),
+        (changed("indegree", 9), "its lists have different lengths"),
+        (shorter, "its lists have different lengths"),
+        (changed("normal", 9), "row 29 is no architecture"),
+        (changed("reduce", 200), "row 29 is no architecture"),
+        (changed("concat", 9), "row 29 is no architecture"),
+        (changed("channel_mult", 200), "row 29 is no architecture"),
+    ],
+)
+def test_graphs_that_are_none_are_refused_with_their_checksum(store, tmp_path, change, message):
+    """Whoever writes a shard can write its checksum."""
+    (tmp_path / "store.json").write_text((store.path / "store.json").read_text())
+    columns = {name: column.copy() for name, column in store.shard(0).columns.items()}
+    change(columns)
+    write_columns(tmp_path / "shard-00000.arrow", store.request.contents(0), columns)
+    with pytest.raises(ArchrepError, match=message):
+        Store(tmp_path).graph(29)
+
+
+def test_a_manifest_that_claims_much_is_refused_at_once(store, tmp_path):
+    told = json.loads((store.path / "store.json").read_text())
+    (tmp_path / "store.json").write_text(json.dumps(told | {"size": 10**18}))
+    with pytest.raises(ArchrepError, match=r"shard-00000.arrow of \d+ shards is missing"):
+        Store(tmp_path)
+    (tmp_path / "store.json").write_text(5000 * "[" + 5000 * "]")
+    with pytest.raises(ArchrepError, match="too many brackets"):
+        Store(tmp_path)
