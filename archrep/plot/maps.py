@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from archrep.errors import ArchrepError, unknown
+from archrep.errors import unknown
+from archrep.plot.shades import classify, is_numeric, spans_magnitudes
 from archrep.plot.style import house_style
-from archrep.plot.umap_map import MAX_CATEGORIES
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 COLUMNS = 2
@@ -25,14 +24,14 @@ def draw_maps(
     Args:
         points: the columns named by panels and places. panels: column → what it is, with its unit: the title of its
             panel. Numbers are coloured by magnitude, those that span orders of magnitude on a logarithmic scale;
-            anything else by category, with a marker of its own.
+            anything else by class (see shades.py), with a marker of its own.
         places: pairs of columns of coordinates; every place gets its row of panels (their names are not drawn).
 
     Returns:
         The figure, and the points.
 
     Raises:
-        ArchrepError: if there is no such column, or it has more categories than colours can tell apart.
+        ArchrepError: if there is no such column.
     """
     for column in panels:
         if column not in points:
@@ -44,7 +43,7 @@ def draw_maps(
         figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.5), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for cell, (column, what, (x, y)) in zip(axes, cells, strict=False):
-            draw = _numbers if _is_numeric(points[column]) else _categories
+            draw = _numbers if is_numeric(points[column]) else _classes
             draw(cell, points.assign(_x=points[x], _y=points[y]), column)
             cell.set(xlabel="UMAP 1", ylabel="UMAP 2", xticks=[], yticks=[])
             cell.set_title(what, fontsize=11)
@@ -54,21 +53,16 @@ def draw_maps(
     return figure, points
 
 
-def _is_numeric(values: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-
-
 def _numbers(axes: Axes, points: pd.DataFrame, column: str) -> None:
     missing = points[column].isna()
     axes.scatter(points.loc[missing, "_x"], points.loc[missing, "_y"], color="0.85", s=10, linewidth=0)
     shown = points[~missing]
     values = shown[column]
-    logarithmic = values.min() > 0 and values.max() > 30 * values.min()
     drawn = axes.scatter(
         *(shown["_x"], shown["_y"]),
         c=values,
         cmap="viridis",
-        norm="log" if logarithmic else "linear",
+        norm="log" if spans_magnitudes(values.to_numpy()) else "linear",
         s=_size(len(points)),
         edgecolor="white",
         linewidth=0.3,
@@ -78,22 +72,18 @@ def _numbers(axes: Axes, points: pd.DataFrame, column: str) -> None:
         bar.set_label(f"grey: no value ({missing.sum()})", fontsize=9)
 
 
-def _categories(axes: Axes, points: pd.DataFrame, column: str) -> None:
-    values = points[column].astype(str)
-    names = list(values.value_counts().index)
-    if len(names) > MAX_CATEGORIES:
-        raise ArchrepError(f"Column {column!r} has {len(names)} categories; colours can tell {MAX_CATEGORIES} apart.")
-    colors = sns.color_palette("colorblind", len(names))
-    for name, color, marker in zip(names, colors, MARKERS, strict=False):
-        part = points[values == name]
+def _classes(axes: Axes, points: pd.DataFrame, column: str) -> None:
+    classes, of = classify(points[column])
+    for i, (kind, marker) in enumerate(zip(classes, MARKERS, strict=False)):
+        part = points[of == i]
         axes.scatter(
             *(part["_x"], part["_y"]),
-            color=color,
+            color=kind.color,
             marker=marker,
             s=_size(len(points)),
             edgecolor="white",
             linewidth=0.3,
-            label=f"{name} ({len(part)})",
+            label=f"{kind.label} ({kind.count})",
         )
     axes.legend(
         frameon=False,

@@ -13,7 +13,6 @@ from archrep.errors import ArchrepError, unknown
 from archrep.plot.shades import GREY, classify, is_numeric, spans_magnitudes
 from archrep.plot.style import house_style
 
-MAX_CATEGORIES = 10
 MANY = 5_000  # points that an SVG draws one by one
 LINE = 90  # characters of a title
 

@@ -103,9 +103,11 @@ def test_two_places_are_two_rows_of_the_same_points():
         assert np.array_equal(axes.collections[-1].get_offsets(), points[[x, y]])
 
 
-def test_maps_refuse_what_colours_cannot_tell():
+def test_maps_group_what_colours_cannot_tell():
     points = pd.DataFrame({"x": range(11), "y": range(11), "kind": [f"k{i}" for i in range(11)]})
-    with pytest.raises(ArchrepError, match="11 categories"):
-        draw_maps(points, {"kind": "kind"}, "")
+    figure, _ = draw_maps(points, {"kind": "kind"}, "")
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels[-1] == "3 others (3)"
+    assert len(labels) == 9
     with pytest.raises(ArchrepError, match="column"):
         draw_maps(points, {"missing": ""}, "")
