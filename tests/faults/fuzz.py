@@ -10,7 +10,6 @@ accepted, or the case that went wrong. Case i of a target is the same in every r
 import json
 import random
 import resource
-import shutil
 import signal
 import sys
 import traceback
@@ -209,7 +208,7 @@ def targets() -> dict[str, Target]:
         return folder / "l.csv"
 
     def parquet(folder: Path) -> Path:
-        shutil.copyfile(shipped(LABELS), folder / "l.parquet")
+        pq.write_table(pq.read_table(shipped(LABELS)).slice(0, 12), folder / "l.parquet")
         return folder / "l.parquet"
 
     def embeddings(folder: Path) -> Path:
