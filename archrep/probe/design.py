@@ -81,7 +81,7 @@ class Design:
         if self.train_size or len(task.y) > LARGE:
             count = self.resamplings or (RESAMPLINGS if self.train_size else FEW)
             size = self.train_size or TRAIN_SIZE
-            return task, splits.subsets(task.groups, size, count, self.seed, self.split == "grouped")
+            return task, splits.subsets(splits.numbered(task.groups), size, count, self.seed, self.split == "grouped")
         if self.resamplings and not self.curve:
             raise ArchrepError(
                 f"--resamplings counts training sets that are drawn; {len(task.y)} labels are cross-validated. Give "

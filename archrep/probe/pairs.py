@@ -11,6 +11,8 @@ from scipy.stats import kendalltau
 
 from archrep.compiled import compiled
 
+WEIGHTS = 2**23  # of a fold that are in memory at once
+
 
 def kendall_tau(measured: np.ndarray, predicted: np.ndarray) -> float:
     """τ-b of two (n,) arrays; 0 if one of them is constant, since it orders nothing."""
@@ -33,6 +35,10 @@ def weighted_tau_b(
         (r,) τ-b; 0 where a weighting leaves nothing to order.
     """
     weights = np.ones((1, len(measured))) if weights is None else weights
+    step = max(WEIGHTS // max((len(index) for index, _ in folds), default=1), 1)
+    if len(weights) > step:
+        parts = [weights[first : first + step] for first in range(0, len(weights), step)]
+        return np.concatenate([weighted_tau_b(measured, folds, part) for part in parts])
     agreement, in_measured, in_predicted = (np.zeros(len(weights)) for _ in range(3))
     for index, predicted in folds:
         x, y = _ranks(measured[index]), _ranks(predicted)
@@ -94,8 +100,10 @@ def bootstrap_weights(groups: np.ndarray, repetitions: int, seed: int) -> np.nda
     rng = np.random.default_rng(seed)
     _, member = np.unique(groups, return_inverse=True)
     count = int(member.max()) + 1
-    draws = rng.multinomial(count, np.full(count, 1 / count), size=repetitions)  # (r, groups)
-    return draws[:, member]
+    weights = np.empty((repetitions, len(member)), np.uint16)
+    for row in weights:
+        row[:] = rng.multinomial(count, np.full(count, 1 / count))[member]
+    return weights
 
 
 def interval(samples: np.ndarray, level: float = 0.95) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from archrep.probe.evaluation import SELECTED, Tested, Work, run_scheme, taus
 from archrep.probe.pairs import bootstrap_weights, interval, weighted_tau_b
 from archrep.probe.reference import Ceiling, early_epochs, noise_ceiling, worth
 from archrep.probe.saved import FittedProbe, fit_final
-from archrep.probe.splits import Scheme, Split, grouped, permuted_by_group
+from archrep.probe.splits import Scheme, Split, grouped, numbered, permuted_by_group
 from archrep.probe.task import NOTHING, Task, with_increments, with_nothing
 
 CONTROLS = {"ghn-untrained", "gnn-random"}  # never chosen for the fitted probe, whatever is added to them
@@ -116,7 +116,7 @@ def run_probe(
     """
     reference = reference or next(iter(task.encodings))
     task, pairs = with_increments(task, reference, BASES)
-    task = with_nothing(task)
+    task = with_nothing(replace(task, groups=numbered(task.groups)))
     selectable = [spec for spec in task.encodings if spec != NOTHING and not named(spec) & CONTROLS]
     scheme = scheme or grouped(task.groups, seed=seed)
     work = Work(task.encodings, task.y, task.groups, probe, transform, seed)

@@ -112,7 +112,8 @@ def save_probe(probe: FittedProbe, folder: Path) -> None:
         warnings.simplefilter("ignore")  # skops reads deprecated attributes while it looks around
         skops.io.dump(list(probe.models), folder / MODELS)
     facts["digest"] = digest(facts, folder / MODELS)
-    (folder / FACTS).write_text(json.dumps(facts, indent=1, ensure_ascii=False))
+    with (folder / FACTS).open("w") as file:  # number by number: there may be millions
+        json.dump(facts, file, indent=1, ensure_ascii=False)
 
 
 def digest(facts: dict, models: Path) -> str:

@@ -9,7 +9,7 @@ network is built: the canonical id lacks them.
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import cache, partial, reduce
 from itertools import combinations
 
 import torch
@@ -43,8 +43,13 @@ class Genotype:
         return len(self.ops) + 1
 
     def __str__(self) -> str:
-        pairs = combinations(range(self.last + 1), 2)  # the upper triangle, row by row
-        return "".join("01"[pair in self.edges] for pair in pairs) + f":{self.ops}"
+        return "".join("01"[pair in self.edges] for pair in _pairs(self.last + 1)) + f":{self.ops}"
+
+
+@cache
+def _pairs(n: int) -> tuple[tuple[int, int], ...]:
+    """The upper triangle, row by row; the same objects for all cells, of which there may be millions."""
+    return tuple(combinations(range(n), 2))
 
 
 def nasbench101(space: str, rest: str) -> Iterator[Architecture]:
@@ -65,7 +70,7 @@ def nasbench101(space: str, rest: str) -> Iterator[Architecture]:
 def _parse(space: str, rest: str) -> Genotype:
     adjacency, _, ops = rest.partition(":")
     n = len(ops) + 2
-    pairs = list(combinations(range(n), 2))
+    pairs = _pairs(n) if n <= MAX_VERTICES else ()
     if (
         not re.fullmatch("[01]+", adjacency)
         or not re.fullmatch("[012]*", ops)
@@ -89,6 +94,8 @@ def _pruned(genotype: Genotype) -> Genotype:
         if target in behind:
             behind.add(source)
     kept = sorted((ahead & behind) | {0, genotype.last})
+    if len(kept) == genotype.last + 1:
+        return genotype
     number = {vertex: i for i, vertex in enumerate(kept)}
     edges = frozenset((number[u], number[v]) for u, v in genotype.edges if u in number and v in number)
     return Genotype(edges, "".join(genotype.ops[v - 1] for v in kept[1:-1]))
