@@ -104,11 +104,10 @@ SMOKE = Protocol(
     latency_repeats=3,
 )
 QUICK_8X = replace(QUICK, name="quick-2-8x", steps=8 * QUICK.steps)  # eight times the budget: does quick rank like it?
-QUICK_1 = Protocol("quick-1", steps=200, batch=64, lr=6e-3)
 
 PROTOCOLS: dict[str, Protocol] = {
     "quick": QUICK,
     "quick-8x": QUICK_8X,
     "paper": PAPER,
-    **{p.name: p for p in (QUICK, QUICK_8X, PAPER, SMOKE, QUICK_1)},
+    **{p.name: p for p in (QUICK, QUICK_8X, PAPER, SMOKE)},
 }
