@@ -76,9 +76,7 @@ class Official(Split):
             ArchrepError: for a missing, damaged or foreign file, or an unknown split.
         """
         self.path, self.split = Path(path), split
-        self.file = _holder(_find(self.path, split), split)
-        with opened(self.file) as groups:
-            size = len(lookup(groups, split, f"split of {self.file}"))
+        self.file, size = _holder(_find(self.path, split), split)
         if size != len(self):
             raise ArchrepError(
                 f"{self.file}: {size} graphs in split {split}, but {len(self)} records in its JSON; "
@@ -145,24 +143,25 @@ def _find(path: Path, split: str) -> Path:
     raise unknown(f"split of {path}", split, found, " Splits lie in deepnets1m_SPLIT.hdf5 or deepnets1m_eval.hdf5.")
 
 
-def _holder(file: Path, split: str) -> Path:
-    """The file itself, or the one beside it to which the split is a link, as in the merged file of `archrep sample`.
+def _holder(file: Path, split: str) -> tuple[Path, int]:
+    """The file that holds a split, and how many graphs it has.
 
-    A link to anything else is not followed: it would read another file than the one that was named.
+    It is the file itself or, where the split is a link as in the merged file of `archrep sample`, the split's own file
+    beside it. A link to anything else is not followed: it would read another file than the one that was named.
     """
     import h5py
 
     with opened(file) as groups:
         link = groups.get(split, getlink=True)
-    if not isinstance(link, h5py.ExternalLink):
-        return file
+        if not isinstance(link, h5py.ExternalLink):
+            return file, len(lookup(groups, split, f"split of {file}"))
     target = file.with_name(f"deepnets1m_{split}.hdf5")
-    if (link.filename, link.path) != (target.name, split) or not target.is_file():
+    if (link.filename, link.path) != (target.name, split) or target == file or not target.is_file():
         raise ArchrepError(
             f"{file}: split {split} is a link to {link.filename!r}; only one to {target.name} beside it is followed. "
             "Put that file and its JSON there, or name the file that holds the split."
         )
-    return target
+    return _holder(target, split)
 
 
 def records(file: Path, split: str) -> list[dict]:

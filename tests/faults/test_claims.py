@@ -159,7 +159,9 @@ def test_official_files_hold_what_is_read(official, claim, tmp_path, record_prop
         next(iter(architectures(spec))).graph  # noqa: B018 - it is read there
 
 
-@pytest.mark.parametrize("target", ["../{name}.hdf5", "{folder}/{name}.hdf5", "other.hdf5", "{name}.hdf5 "])
+@pytest.mark.parametrize(
+    "target", ["../{name}.hdf5", "{folder}/{name}.hdf5", "other.hdf5", "{name}.hdf5", "{name}.hdf5 "]
+)
 def test_official_splits_are_linked_only_beside(official, target, tmp_path, record_property):
     """As the merged file of `archrep sample` links them; to anything else, nothing is opened."""
     record_property("fault", f"official HDF5: split linked to {target}")
@@ -168,6 +170,9 @@ def test_official_splits_are_linked_only_beside(official, target, tmp_path, reco
     with h5py.File(tmp_path / "deepnets1m_eval.hdf5", "w") as file:
         file["test"] = h5py.ExternalLink(target, "test")
     with pytest.raises(ArchrepError, match=f"only one to {OFFICIAL}.hdf5 beside it is followed"):
+        list(architectures(f"deepnets-official:{tmp_path}:test"))
+    (tmp_path / "deepnets1m_eval.hdf5").rename(tmp_path / f"{OFFICIAL}.hdf5")
+    with pytest.raises(ArchrepError, match="is followed"):  # nor one to itself
         list(architectures(f"deepnets-official:{tmp_path}:test"))
 
 
