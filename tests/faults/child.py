@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
+import torch
 
 from archrep.errors import ArchrepError
 
@@ -55,6 +56,7 @@ class Child:
 def _done(work: Callable[[], Any], file_size: int | None) -> tuple[bool, str]:
     """Whether it went as things may go, and what archrep says."""
     pa.set_cpu_count(1)
+    torch.set_num_threads(1)  # a pool of threads that this process' parent had is not there any more
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     if file_size is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -5,14 +5,14 @@
 
 import argparse
 import platform
-from collections import defaultdict
+from collections import Counter, defaultdict
 from importlib.metadata import version
 from pathlib import Path
 
 from archrep.files import atomic
 from archrep.measure.latency import processor_name
 from archrep.probe.render import markdown_table
-from tests.faults.conftest import code_digest, log_path, read_log
+from tests.faults.conftest import log_path, read_log
 
 KINDS = {  # file of tests → heading
     "test_kill": "Commands killed",
@@ -52,6 +52,7 @@ def page(size: str, lines: list[dict]) -> str:
     failed = sum(line["outcome"] == "failed" for line in lines)
     seconds = sum(line["seconds"] for line in lines)
     days = sorted({line["at"] for line in lines})
+    codes = ", ".join(f"`{code}` ({n} tests)" for code, n in Counter(line["code"] for line in lines).items())
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     when = " to ".join(dict.fromkeys([days[0], days[-1]]))
     text = [
@@ -59,7 +60,7 @@ def page(size: str, lines: list[dict]) -> str:
         f"`{command}`",
         f"{len(lines)} tests, {failed or 'none'} failed; {seconds / 60:.0f} minutes of two processes together, {when}, "
         f"on {processor_name()}. Python {platform.python_version()}, {packages}; digest of the code tried: "
-        f"`{lines[0]['code']}`.",
+        f"{codes}.",
         "Damaged files are the same in every run, moments of kills are not. Survived: archrep did what it should, or "
         "said in one line what is wrong; nothing was lost, half-written or executed.",
     ]
@@ -77,10 +78,9 @@ def main() -> None:
     parser.add_argument("size", choices=("quick", "full"))
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    code = code_digest()
-    lines = {line["test"]: line for line in read_log(log_path(arguments.size)) if line["code"] == code}
+    lines = {line["test"]: line for line in read_log(log_path(arguments.size))}  # the last one of every test
     if not lines:
-        parser.error("nothing of this code has been tried; run `make faults`.")
+        parser.error("nothing has been tried; run `make faults`.")
     with atomic(arguments.out, force=True) as temporary:
         temporary.write_text(page(arguments.size, list(lines.values())))
 
