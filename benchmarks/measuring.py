@@ -24,7 +24,7 @@ from archrep.space.deepnets import fitted
 
 QUICK = PROTOCOLS["quick"]
 CPU = torch.device("cpu")
-ARCHITECTURE = "deepnets-small:test:3"  # of median time
+ARCHITECTURE = "deepnets-small:test:3"
 SEEDS = 10  # runs of one architecture take equally long: no worker waits for the last one
 TIMED = "deepnets-small:test:0-19"
 

@@ -55,7 +55,7 @@ class Agreement:
     Attributes:
         protocol: of the other table. architectures: that both have.
         tau: target → Kendall's τ with the same target there.
-        of_size: column (`params`, `flops`) → τ with the other table's accuracy: what needs no training.
+        of_size: column of `SIZES` → τ with the other table's accuracy: what needs no training.
     """
 
     protocol: str

@@ -16,6 +16,7 @@ from archrep.files import from_json
 from archrep.probe.conformal import intervals, radius
 from archrep.probe.evaluation import Work
 from archrep.probe.select import mean_of, select
+from archrep.probe.splits import numbered
 from archrep.probe.transform import TRANSFORMS, Transform
 
 MODELS, FACTS, FORMAT = "probe.skops", "probe.json", 2
@@ -89,7 +90,7 @@ def fit_final(work: Work, selectable: Sequence[str], target: Target, facts: dict
         [m.model for m in members],
         transform,
         t - mean_of(members, "out_of_fold"),
-        np.unique(work.groups, return_inverse=True)[1],
+        numbered(work.groups),
         facts,
     )
 

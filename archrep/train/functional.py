@@ -53,7 +53,7 @@ def runnable(architecture: Architecture, device: torch.device) -> nn.Module:
         network = skeleton(architecture)
         if next(network.buffers(), None) is None:
             return network
-    except (RuntimeError, NotImplementedError):
+    except RuntimeError:
         pass
     with seeded(0):
         return use_batch_statistics(architecture.build()).to(device)

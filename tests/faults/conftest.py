@@ -1,7 +1,7 @@
 """`make faults` keeps what it has tried: build/faults-SIZE.jsonl, a line per test, from which it goes on after a stop.
 
-Lines of other code do not count: what is read, written or killed may have changed. `python -m tests.faults.table` makes
-the table of them.
+What passed with other code is tried again: what is read, written or killed may have changed. `python -m
+tests.faults.table` makes the table of them.
 """
 
 import hashlib

@@ -46,8 +46,12 @@ def rows_of(lines: list[dict]) -> dict[str, list[list[str]]]:
     return rows
 
 
-def page(size: str, lines: list[dict]) -> str:
-    """The table as Markdown."""
+def page(size: str, log: list[dict]) -> str:
+    """The table as Markdown: the last try of every test, and how many had failed before."""
+    lines = list({line["test"]: line for line in log}.values())
+    before = {line["test"] for line in log if line["outcome"] == "failed"} - {
+        line["test"] for line in lines if line["outcome"] == "failed"
+    }
     command = "make faults FULL=1" if size == "full" else "make faults"
     failed = sum(line["outcome"] == "failed" for line in lines)
     seconds = sum(line["seconds"] for line in lines)
@@ -58,7 +62,8 @@ def page(size: str, lines: list[dict]) -> str:
     text = [
         "# Faults tried and survived",
         f"`{command}`",
-        f"{len(lines)} tests, {failed or 'none'} failed; {seconds / 60:.0f} minutes of two processes together, {when}, "
+        f"{len(lines)} tests, {failed or 'none'} failed ({len(before) or 'none'} before they were tried again); "
+        f"{seconds / 60:.0f} minutes of two processes together, {when}, "
         f"on {processor_name()}. Python {platform.python_version()}, {packages}; digest of the code tried: "
         f"{codes}.",
         "Damaged files are the same in every run, moments of kills are not. Survived: archrep did what it should, or "
@@ -78,11 +83,11 @@ def main() -> None:
     parser.add_argument("size", choices=("quick", "full"))
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    lines = {line["test"]: line for line in read_log(log_path(arguments.size))}  # the last one of every test
-    if not lines:
+    log = read_log(log_path(arguments.size))
+    if not log:
         parser.error("nothing has been tried; run `make faults`.")
     with atomic(arguments.out, force=True) as temporary:
-        temporary.write_text(page(arguments.size, list(lines.values())))
+        temporary.write_text(page(arguments.size, log))
 
 
 if __name__ == "__main__":
