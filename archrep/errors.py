@@ -27,6 +27,11 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0].strip()[:160]}" if lines else type(error).__name__
 
 
+def printable(text: str) -> str:
+    """Text for a terminal: what would move its cursor, change its colours or turn the direction of writing is told."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
 def unknown(kind: str, name: object, allowed: Iterable[str], hint: str = "") -> ArchrepError:
     """Builds the error for a name that does not exist, listing what does."""
     names = sorted(map(str, allowed))

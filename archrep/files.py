@@ -212,7 +212,7 @@ def alone(path: Path) -> Iterator[None]:
 def refuse_foreign_folder(path: Path, force: bool, names: Sequence[str]) -> None:
     """Like `refuse_existing`, for a folder that may be replaced only if it holds nothing but `names`."""
     path = Path(path)
-    refuse_existing(path, force)
+    _refuse(path, force)
     if not path.exists():
         return
     foreign = [p.name for p in path.iterdir() if p.name not in names] if path.is_dir() else [path.name]
@@ -227,9 +227,22 @@ def refuse_existing(path: Path, force: bool) -> None:
     """Asked before long work starts.
 
     Raises:
-        ArchrepError: if `path` exists and may not be replaced, or its folder cannot be written.
+        ArchrepError: if `path` exists and may not be replaced, is no file (as pipes and devices are none), or its
+            folder cannot be written.
     """
-    path = Path(path)
+    _refuse(path, force)
+    if path.exists() and not path.is_file():
+        raise ArchrepError(f"{path} is no file and is not replaced. Choose another --out.")
+
+
+def refuse_unnamed(path: Path) -> None:
+    """Raises ArchrepError for `/`, `.` and nothing, which have no name that a suffix could follow."""
+    if path.name in ("", ".."):
+        raise ArchrepError(f"'{path}' is no name of a result. Choose another --out.")
+
+
+def _refuse(path: Path, force: bool) -> None:
+    refuse_unnamed(path)
     try:
         exists = path.exists()
         folder = next(p for p in path.absolute().parents if p.exists())

@@ -11,8 +11,8 @@ MAGIC = b"PAR1"
 Struct = dict[int, object]  # field id → value
 
 
-def unfolded(path: Path) -> int:
-    """Bytes that all pages take at most, with 8 for every value.
+def unfolded(path: Path, width: int = 8) -> int:
+    """Bytes that all pages take at most, with `width` for every value.
 
     Raises:
         ValueError: if it is no Parquet file, or its pages do not lie where its footer says.
@@ -28,12 +28,12 @@ def unfolded(path: Path) -> int:
             try:
                 footer, _ = _struct(data, start)
                 columns = [column for group in footer[4] for column in group[1]]  # type: ignore[attr-defined]
-                return sum(_chunk(data, column[3], start) for column in columns)
+                return sum(_chunk(data, column[3], start, width) for column in columns)
             except (IndexError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise ValueError(f"its headers are damaged ({type(error).__name__})") from error
 
 
-def _chunk(data: mmap.mmap, meta: dict, limit: int) -> int:
+def _chunk(data: mmap.mmap, meta: dict, limit: int, width: int) -> int:
     """Of a column's pages in a row group."""
     at = min(offset for offset in (meta.get(9), meta.get(11)) if offset)  # its data pages, and before them a dictionary
     end, total = at + meta[7], 0
@@ -44,7 +44,7 @@ def _chunk(data: mmap.mmap, meta: dict, limit: int) -> int:
         values = next((header[kind][1] for kind in (5, 7, 8) if kind in header), 0)  # type: ignore[index]
         if not (header[2] >= 0 and header[3] >= 0 and values >= 0):  # type: ignore[operator]
             raise ValueError("a page of negative size")
-        total += header[2] + 8 * values  # type: ignore[operator]
+        total += header[2] + width * values  # type: ignore[operator]
         at += header[3]  # type: ignore[operator]
     return total
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from archrep.cli import completion, options
+from archrep.errors import printable
 
 labels = typer.Typer(
     help="Label tables: import published results, check a table for mistakes, describe it in a card.",
@@ -101,7 +102,7 @@ def check(
     else:
         for finding in found:
             where = ", ".join(finding.columns)
-            print(f"{finding.level}: {finding.check} [{where}] in {finding.rows} rows: {finding.message}")
+            print(printable(f"{finding.level}: {finding.check} [{where}] in {finding.rows} rows: {finding.message}"))
         counts = [f"{sum(f.level == level for f in found)} {level}s" for level in (ERROR, WARNING, NOTE)]
         print(f"{file}: {', '.join(counts)}")
     if any(finding.level == ERROR for finding in found):
@@ -126,12 +127,13 @@ def card(
 
     With --against, how they rank against those of another protocol.
     """
-    from archrep.files import atomic, refuse_existing, to_json
+    from archrep.files import atomic, refuse_existing, refuse_unnamed, to_json
     from archrep.plot.labels import draw_correlations
     from archrep.plot.style import refuse_existing_figure, save_figure
     from archrep.probe.label_card import describe, render
 
     out = out or file.with_suffix(".md")
+    refuse_unnamed(out)
     prefix = out.with_name(f"{out.stem}-correlations")
     refuse_existing(out, force)
     refuse_existing_figure(prefix, force)

@@ -1,12 +1,12 @@
 """The `archrep` application: registers the commands and turns expected errors into one line and exit code 2."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from archrep.cli import commands
-from archrep.errors import ArchrepError
+from archrep.errors import ArchrepError, printable
 
 NEXT = """archrep turns neural-network architectures into vectors, and tells what those vectors know.
 
@@ -60,5 +60,13 @@ def main() -> None:
     try:
         app()
     except ArchrepError as error:
-        print("archrep:", " ".join(str(error).split()), file=sys.stderr)
-        sys.exit(2)
+        _refuse(str(error))
+    except OSError as error:  # what nothing has foreseen: a name that is too long, a folder that may not be read
+        if error.filename is None:
+            raise
+        _refuse(f"{error.filename}: {error.strerror}. Give another path.")
+
+
+def _refuse(message: str) -> NoReturn:
+    print("archrep:", printable(" ".join(message.split())), file=sys.stderr)
+    sys.exit(2)

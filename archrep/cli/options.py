@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from archrep.cli import completion
+from archrep.errors import printable
 
 Archs = Annotated[
     list[str] | None,
@@ -40,7 +41,7 @@ Dataset = Annotated[
 ]
 Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Of a published table: accuracy after so many.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Use only the first N architectures.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of everything random.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; default: all cores.")]
 Workers = Annotated[
     int, typer.Option("--workers", min=1, help="Processes; the result is that of one, with as many --threads in each.")
@@ -134,7 +135,7 @@ def print_failures(rows: list[dict], shown: int = 20) -> None:
     """Names on stderr the rows that failed, the first ones with their reasons."""
     failures = list(dict.fromkeys(f"failed: {row['arch']}: {row['error']}" for row in rows if "error" in row))
     for line in failures[:shown]:
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
     if len(failures) > shown:
         print(f"… and {len(failures) - shown} more", file=sys.stderr)
 
@@ -168,6 +169,6 @@ def print_table(
     for name in columns:
         table.add_column(name, justify="left" if name in words else "right", no_wrap=not fold, overflow="fold")
     for cells in lines:
-        table.add_row(*cells)
+        table.add_row(*map(printable, cells))
     width = None if sys.stdout.isatty() else 120 if framed else 160
     Console(width=width, markup=False, emoji=False, highlight=False).print(table)

@@ -19,8 +19,8 @@ import pandas as pd
 from archrep.data.imported import EPOCHS_101, EPOCHS_201, TOP1, Request, imported, text_columns
 from archrep.data.nasbench201_api import is_api_file, read_api_file
 from archrep.data.targets import TARGETS
-from archrep.errors import ArchrepError, first_line, lookup
-from archrep.parquet import read_parquet
+from archrep.errors import ArchrepError, lookup
+from archrep.frames import read_frame
 
 SEED = re.compile(r"acc_seed(\d+)")
 SCALES = (1, 100, 2, 1_000_000, 2_000_000)  # fractions → %, multiply-accumulates → operations, millions → 1
@@ -78,12 +78,7 @@ def _read(name: str, path: Path) -> pd.DataFrame:
         raise ArchrepError(f"{path}: no such file.")
     if name == "nasbench201" and is_api_file(path):
         return read_api_file(path)
-    try:
-        table = read_parquet(path).to_pandas() if path.suffix == ".parquet" else pd.read_csv(path, dtype=text_columns())
-    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        raise ArchrepError(
-            f"{path}: not a readable CSV or Parquet table ({first_line(error)}); {name} is {FORMATS[name]}."
-        ) from error
+    table = read_frame(path, text_columns())
     if name == "timm" and {"model", "top1"} <= set(table) and "arch" not in table:
         names = table["model"].str.partition(".")
         table = table.assign(arch=names[0], tag=names[2])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from archrep.data.tables import read_table
 from archrep.errors import ArchrepError
@@ -20,6 +21,9 @@ def read_curves(path: Path) -> pd.DataFrame:
         ArchrepError: if the table has no column `curve`, or curves of one length are none.
     """
     raw, _ = read_table(path, "labels", ("arch", "curve"))
+    kind = raw.schema.field("curve").type
+    if not (kind.num_fields == 1 and pa.types.is_floating(kind.value_type)):
+        raise ArchrepError(f"{path}: column 'curve' holds {kind}, no lists of numbers; measure with `archrep measure`.")
     table = raw.select(["arch", "curve"]).to_pandas().dropna()
     lengths = table["curve"].map(len)
     steps = int(lengths.max()) if len(table) else 0

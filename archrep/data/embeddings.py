@@ -11,6 +11,7 @@ import pyarrow as pa
 from archrep.data.tables import read_table, write_parts
 from archrep.errors import ArchrepError
 
+LARGEST = 1e15  # squares of larger values are no float32, nor are distances
 Part = tuple[dict[str, list], np.ndarray]  # columns, (n, d) float32
 
 
@@ -52,17 +53,23 @@ def read_embeddings(path: Path) -> Embeddings:
     """Reads an embedding table.
 
     Raises:
-        ArchrepError: if it is missing or damaged, or names an architecture twice.
+        ArchrepError: if it is missing or damaged, or names an architecture twice or none.
     """
     raw, header = read_table(path, "embeddings", ("arch", "space", "split", "embedding"))
     column = raw["embedding"].combine_chunks()
-    if not pa.types.is_fixed_size_list(column.type) or len(raw) == 0 or column.null_count:
+    kind = column.type
+    vectors = pa.types.is_fixed_size_list(kind) and (
+        pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)
+    )
+    if not vectors or len(raw) == 0 or column.null_count:
         raise ArchrepError(
             f"{path}: column 'embedding' must hold vectors of one length; write it with `archrep embed`."
         )
     values = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(raw), -1)
-    if not np.isfinite(values).all():
-        raise ArchrepError(f"{path}: embeddings have NaN or infinite values.")
+    if not (np.abs(values) <= LARGEST).all():
+        raise ArchrepError(f"{path}: embeddings have values that are NaN, infinite or beyond {LARGEST:g}.")
+    if raw["arch"].null_count:
+        raise ArchrepError(f"{path}: a row names no architecture.")
     table = raw.drop_columns(["embedding"]).to_pandas().set_index("arch")
     twice = table.index[table.index.duplicated()]
     if len(twice):

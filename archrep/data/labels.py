@@ -12,7 +12,8 @@ import pyarrow as pa
 from archrep.data.imported import Request, imported, text_columns
 from archrep.data.tables import read_table, write_table
 from archrep.data.targets import TARGETS, Target, target_named
-from archrep.errors import ArchrepError, first_line, unknown
+from archrep.errors import ArchrepError, unknown
+from archrep.frames import read_csv
 
 KEYS = ("arch", "protocol", "seed", "device")
 
@@ -48,9 +49,9 @@ class Labels:
         """
         numeric = self.table.select_dtypes("number").columns.drop("seeds")
         if name in self.table and name not in numeric:
-            example = self.table[name].dropna().iloc[0]
+            example = next(iter(self.table[name].dropna()), None)
             raise ArchrepError(
-                f"{self.path}: column {name!r} is not numeric (it holds {example!r}); fix it or name another."
+                f"{self.path}: column {name!r} is not numeric (it holds {example!r:.60}); fix it or name another."
             )
         if name not in numeric:
             raise unknown("target", name, numeric, f" ({self.path})")
@@ -160,17 +161,14 @@ def _read_one(path: Path, request: Request) -> Labels:
     mean["seeds"] = grouped.size()
     if header.get("published") and (twice := int((mean["seeds"] - 1).sum())):
         counted["further rows of an architecture, averaged with its first"] = twice
-    directions = {name: facts["direction"] for name, facts in header.get("columns", {}).items()}
+    directions = {name: facts["direction"] for name, facts in header.get("columns", {}).items() if "direction" in facts}
     runs = table[["arch", *(["seed"] if "seed" in table else []), *numeric]]
     return Labels(mean, directions, header, path, counted, runs)
 
 
 def _read_csv(path: Path, request: Request) -> tuple[pd.DataFrame, dict, dict[str, int]]:
     """A table with a column `arch`, its header and what was counted."""
-    try:
-        table = pd.read_csv(path, dtype=text_columns())
-    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        raise ArchrepError(f"{path}: not a readable CSV table ({first_line(error)}).") from error
+    table = read_csv(path, text_columns())
     try:
         published = imported(table, request)
     except ArchrepError as error:

@@ -11,9 +11,11 @@ import pyarrow.parquet as pq
 
 from archrep.errors import ArchrepError, first_line
 from archrep.files import atomic, from_json
-from archrep.parquet import read_parquet
+from archrep.frames import read_plain
 
 KEY = b"archrep"
+FORMAT = 1
+DIRECTIONS = ("higher", "lower")
 
 
 def write_table(table: pa.Table, header: dict, path: Path, force: bool) -> None:
@@ -77,15 +79,13 @@ def read_table(path: Path, kind: str, required: tuple[str, ...]) -> tuple[pa.Tab
         kind: what the file should be, for messages. required: columns it must have.
 
     Raises:
-        ArchrepError: if the file is missing or truncated, or lacks a column.
+        ArchrepError: if the file is missing or truncated, lacks a column, or says of itself what no table does.
     """
     if not Path(path).is_file():
         raise ArchrepError(f"{path}: no such {kind} table.")
-    table = read_parquet(Path(path))
+    table = read_plain(Path(path))
     try:
-        header = from_json((table.schema.metadata or {}).get(KEY, b"{}"))
-        if not isinstance(header, dict):
-            raise ValueError(f"its metadata is {header!r:.60}, no JSON object")
+        header = _checked(from_json((table.schema.metadata or {}).get(KEY, b"{}")))
     except ValueError as error:
         raise ArchrepError(f"{path}: not a table that archrep wrote ({first_line(error)}).") from error
     missing = [name for name in required if name not in table.column_names]
@@ -95,3 +95,26 @@ def read_table(path: Path, kind: str, required: tuple[str, ...]) -> tuple[pa.Tab
             f"its columns are {', '.join(table.column_names)}."
         )
     return table, header
+
+
+def _checked(header: object) -> dict:
+    """What a table says of itself: `format`, `columns` (column → facts) and `provenance`, each if it is there.
+
+    Raises:
+        ValueError: if that is of another form.
+    """
+    if not isinstance(header, dict):
+        raise ValueError(f"its metadata is {header!r:.60}, no JSON object")
+    if header.get("format", FORMAT) != FORMAT:
+        raise ValueError(f"its format is {header['format']!r:.60}, not {FORMAT}; a newer archrep may read it")
+    for name in ("columns", "provenance"):
+        if not isinstance(header.get(name, {}), dict):
+            raise ValueError(f"its {name} are {header[name]!r:.60}, no JSON object")
+    for name, facts in header.get("columns", {}).items():
+        if not isinstance(facts, dict) or any(isinstance(value, dict | list) for value in facts.values()):
+            raise ValueError(f"of column {name!r:.40} it tells {facts!r:.60}, no plain facts")
+        if not all(isinstance(facts.get(key, ""), str) for key in ("unit", "meaning")):
+            raise ValueError(f"unit and meaning of column {name!r:.40} are no text")
+        if facts.get("direction", "higher") not in DIRECTIONS:
+            raise ValueError(f"the direction of column {name!r:.40} is {facts['direction']!r:.40}, not higher or lower")
+    return header

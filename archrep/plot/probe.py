@@ -33,7 +33,7 @@ def draw_scatter(report: Report) -> tuple[Figure, pd.DataFrame]:
             f"τ = {score.tau:.2f} [{score.tau_low:.2f}, {score.tau_high:.2f}] · {_how(report)}",
             fontsize=10,
         )
-        axes.legend(frameon=False, fontsize=9)
+        axes.legend(frameon=False, fontsize=9, loc="upper left")  # away from the line; "best" would try every point
     return figure, points
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from archrep.files import atomic, refuse_existing
+from archrep.files import atomic, refuse_existing, refuse_unnamed
 
 SUFFIXES = (".png", ".svg", ".csv")
 
@@ -32,6 +32,7 @@ def house_style() -> Iterator[None]:
 
 def figure_paths(prefix: Path) -> list[Path]:
     """The three files of a figure."""
+    refuse_unnamed(prefix)
     return [prefix.with_name(prefix.name + suffix) for suffix in SUFFIXES]
 
 

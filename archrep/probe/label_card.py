@@ -14,10 +14,13 @@ from archrep.data.targets import TARGETS
 from archrep.errors import ArchrepError
 from archrep.probe.pairs import kendall_tau
 from archrep.probe.reference import Ceiling, noise_ceiling
-from archrep.probe.render import markdown_table
+from archrep.probe.render import cell, markdown_table
 from archrep.space.specs import architectures
 
 SIZES = ("params", "flops", "activation_memory")
+NUMBERS = ("seed", "seconds", "diverged", "trainability_reached", "accuracy")  # columns that a measured table has, …
+WORDS = ("arch", "protocol", "device", "processor")
+TOLD = {"protocol": dict, "versions": dict, "data": str, "data_digest": str, "command": str}  # … and its provenance
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def describe(path: Path, against: Path | None = None) -> LabelCard:
     Raises:
         ArchrepError: if one is none, or they share fewer than two architectures.
     """
-    runs, header = _read(path)
+    runs, header = read_measured(path)
     of = {a.id: (a.space, a.split) for a in architectures(*runs["arch"].unique(), typed=False)}
     runs["space"], runs["split"] = ([of[name][i] for name in runs["arch"]] for i in (0, 1))
     targets = [name for name in TARGETS if name in runs]
@@ -94,15 +97,44 @@ def describe(path: Path, against: Path | None = None) -> LabelCard:
     )
 
 
-def _read(path: Path) -> tuple[pd.DataFrame, Mapping]:
-    raw, header = read_table(path, "label", ("arch", "seed", "protocol", "device"))
-    if "protocol" not in header.get("provenance", {}):
-        raise ArchrepError(f"{path}: not a table of archrep measure; its metadata tells no protocol.")
-    return raw.to_pandas(), header
+def read_measured(path: Path) -> tuple[pd.DataFrame, Mapping]:
+    """Rows and metadata of a table that `archrep measure` wrote.
+
+    Raises:
+        ArchrepError: if it is none.
+    """
+    raw, header = read_table(path, "label", (*WORDS, *NUMBERS))
+    runs = raw.to_pandas()
+    if why := _unlike_measured(runs, header):
+        raise ArchrepError(f"{path}: not a table of archrep measure: {why}.")
+    return runs.astype({"seconds": float}), header
+
+
+def _unlike_measured(runs: pd.DataFrame, header: Mapping) -> str | None:
+    """What tells a table from one that `archrep measure` wrote."""
+    told = header.get("provenance", {})
+    failures = told.get("failures", [])
+    if missing := [name for name, kind in TOLD.items() if not isinstance(told.get(name), kind)]:
+        return f"its metadata tells no {missing[0]}"
+    if "name" not in told["protocol"]:
+        return "its protocol has no name"
+    if not (
+        isinstance(failures, list) and all(isinstance(f, dict) and isinstance(f.get("error"), str) for f in failures)
+    ):
+        return "its failures have no reasons"
+    targets = [name for name in TARGETS if name in runs]
+    for name in (*NUMBERS, *targets):
+        if not pd.api.types.is_numeric_dtype(runs[name]):
+            return f"column {name} is not numeric"
+    for name in targets:
+        if not {"unit", "direction", "meaning"} <= header.get("columns", {}).get(name, {}).keys():
+            return f"its metadata does not describe the column {name}"
+    whole = len(runs) and runs[[*WORDS, *NUMBERS]].notna().all(axis=None)
+    return None if whole else "a row lacks what every run has" if len(runs) else "it is empty"
 
 
 def _agreement(means: pd.DataFrame, path: Path) -> Agreement:
-    runs, header = _read(path)
+    runs, header = read_measured(path)
     others = runs.groupby("arch")[[name for name in means if name in runs]].mean()
     both = means.index.intersection(others.index)
     if len(both) < 2:
@@ -157,7 +189,7 @@ def _facts(card: LabelCard) -> str:
         "Command": f"`{told['command']}`",
         "Versions": versions,
     }
-    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in lines.items())])
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {cell(text)} |" for name, text in lines.items())])
 
 
 def _columns(card: LabelCard) -> str:
@@ -219,7 +251,7 @@ def agreement(found: Agreement) -> str:
 
 def _failures(card: LabelCard) -> str:
     reasons = Counter(f["error"].split(":")[0] for f in card.header["provenance"].get("failures", []))
-    lines = [f"- {count} runs failed: {reason}" for reason, count in reasons.most_common()] or ["- no run failed"]
+    lines = [f"- {count} runs failed: {cell(reason)}" for reason, count in reasons.most_common()] or ["- no run failed"]
     lines.append(
         f"- {int(card.runs['diverged'].sum())} of {len(card.runs):,} runs diverged (measured as they then were)"
     )

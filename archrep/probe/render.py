@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Sequence
 
 from archrep.probe.report import Report, Score
@@ -125,6 +126,11 @@ def markdown(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], not
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str = "---:") -> str:
-    """A table whose columns after the first are aligned like that."""
+    """A table whose columns after the first are aligned like that; cells are text in one line, never HTML."""
     lines = [head, ["---", *[align] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(cell, line)) + " |" for line in lines)
+
+
+def cell(text: str) -> str:
+    """Text in one line of Markdown that ends no cell and begins no HTML."""
+    return re.sub(r"<(?=[A-Za-z/!?])", r"\<", " ".join(text.split()).replace("|", r"\|"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from archrep.errors import ArchrepError, CaptureError, first_line, unknown
+from archrep.errors import ArchrepError, CaptureError, unknown
 from archrep.graph.archgraph import ArchGraph
 from archrep.graph.capture import capture
 from archrep.space.architecture import Architecture
@@ -64,18 +64,13 @@ def _expand(spec: str, refused: list[str] | None, typed: bool) -> Iterable[Archi
 
 
 def _column_arch(path: Path) -> list[str]:
-    import pandas as pd
-
-    from archrep.parquet import read_parquet
+    from archrep.frames import read_frame
 
     if not path.is_file():
         raise ArchrepError(
             f"{path}: no such table of architectures. Give a spec or a CSV/Parquet with a column 'arch'."
         )
-    try:
-        table = read_parquet(path).to_pandas() if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
-    except (ValueError, OSError) as error:  # pandas' parse errors are ValueErrors
-        raise ArchrepError(f"{path}: not a readable {path.suffix[1:]} table ({first_line(error)}).") from error
+    table = read_frame(path, {"arch": str})
     if "arch" not in table:
         raise ArchrepError(f"{path}: no column 'arch'; its columns are {', '.join(map(str, table))}.")
     names = [str(name) for name in table["arch"].dropna()]

@@ -87,7 +87,7 @@ def test_a_budget_larger_than_the_pool_is_cut_and_said(labels, tmp_path):
         (("--space", "nasbench202"), "Unknown space 'nasbench202'"),
         (("--archs", "nasbench_macro:00000000"), "is the pool of --evaluate"),
         (("--evaluate",), "give these, and no --labels"),
-        (("--labels", "missing.csv"), "not a readable CSV"),
+        (("--labels", "missing.csv"), "no such file"),
         (("--strategies", "gp-ei:zero-cost"), "images"),
     ],
 )

@@ -176,6 +176,7 @@ def targets() -> dict[str, Target]:
     from archrep.data.labels import read_labels
     from archrep.measure import PROTOCOLS
     from archrep.measure.record import Record
+    from archrep.probe.label_card import read_measured
     from archrep.probe.saved import digest, load_probe
     from archrep.shipped import LABELS, shipped
     from archrep.space.deepnets.shard import Shard, write_columns
@@ -305,17 +306,19 @@ def targets() -> dict[str, Target]:
         replace_member(path.with_name("ghn.pt"), "ghn/data.pkl", path.read_bytes())
         return GHN.load(path.with_name("ghn.pt"))
 
-    def metadata(folder: Path) -> Path:
-        table = pq.read_table(embeddings(folder))
-        (folder / "metadata").write_bytes(table.schema.metadata[b"archrep"])
-        return folder / "metadata"
+    def metadata(table: Path) -> Path:
+        table.with_name("metadata").write_bytes(pq.read_schema(table).metadata[b"archrep"])
+        return table.with_name("metadata")
 
-    def sealed_embeddings(path: Path) -> object:
-        """What an embedding table says of itself, in a valid Parquet file."""
-        table = pq.read_table(path.with_name("e.parquet"))
-        table = table.replace_schema_metadata({"archrep": path.read_bytes()})
+    def sealed(path: Path, name: str) -> Path:
+        """A valid Parquet file with what it says of itself."""
+        table = pq.read_table(path.with_name(name)).replace_schema_metadata({"archrep": path.read_bytes()})
         pq.write_table(table, path.with_name("sealed.parquet"))
-        return read_embeddings(path.with_name("sealed.parquet"))
+        return path.with_name("sealed.parquet")
+
+    def measured(path: Path) -> object:
+        read_labels(path).target("accuracy")
+        return read_measured(path)
 
     def run(folder: Path) -> Path:
         few = {"steps": 1, "meta_batch": 1, "images": 8, "workers": 0, "archs": "deepnets-small:train:0-3"}
@@ -330,7 +333,12 @@ def targets() -> dict[str, Target]:
         "label table, CSV": Target(csv, lambda path: read_labels(path).target("accuracy")),
         "label table, Parquet": Target(parquet, lambda path: read_labels(path).target("accuracy")),
         "embedding table": Target(embeddings, read_embeddings),
-        "embedding table's metadata, sealed": Target(metadata, sealed_embeddings),
+        "label table's metadata, sealed": Target(
+            lambda folder: metadata(parquet(folder)), lambda path: measured(sealed(path, "l.parquet"))
+        ),
+        "embedding table's metadata, sealed": Target(
+            lambda folder: metadata(embeddings(folder)), lambda path: read_embeddings(sealed(path, "e.parquet"))
+        ),
         "measurement journal": Target(journal, read_journal),
         "published table": Target(published, lambda path: adapt("nasbench201", path, Request(None, None, None))),
         "graph store, shard": Target(store, graphs),
@@ -350,7 +358,8 @@ OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 SPECS = "spec strings"
 NAMES = (
     *("checkpoint", "released checkpoint", "released checkpoint, sealed", "label table, CSV", "label table, Parquet"),
-    *("embedding table", "embedding table's metadata, sealed", "measurement journal", "published table"),
+    *("label table's metadata, sealed", "embedding table", "embedding table's metadata, sealed"),
+    *("measurement journal", "published table"),
     *("graph store, shard", "graph store, shard, sealed", "graph store, manifest", "official graphs, HDF5"),
     *("official genotypes, JSON", "saved probe, models", "saved probe, models, sealed", "saved probe, facts"),
     *("saved probe, facts, sealed", "training run", SPECS),

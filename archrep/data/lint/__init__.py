@@ -6,8 +6,6 @@ finding (what a check sees and says) → ranges, copies, architectures, benchmar
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import pandas as pd
-
 from archrep.data.imported import text_columns
 from archrep.data.lint.architectures import twins, unknown_architectures
 from archrep.data.lint.benchmarks import not_the_benchmark
@@ -22,7 +20,8 @@ from archrep.data.lint.copies import (
 from archrep.data.lint.finding import ERROR, NOTE, WARNING, Checked, Finding
 from archrep.data.lint.ranges import constant, missing, out_of_range
 from archrep.data.tables import read_table
-from archrep.errors import ArchrepError, first_line
+from archrep.errors import ArchrepError
+from archrep.frames import read_csv
 from archrep.space.architecture import Architecture
 
 CHECKS: tuple[Callable[[Checked], Iterator[Finding]], ...] = (
@@ -59,10 +58,7 @@ def read_checked(path: Path, classes: Mapping[str, Callable[[Architecture], str]
     """
     columns: dict[str, dict] = {}
     if path.name.endswith((".csv", ".csv.gz")):
-        try:
-            table = pd.read_csv(path, dtype=text_columns())
-        except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-            raise ArchrepError(f"{path}: not a readable CSV table ({first_line(error)}).") from error
+        table = read_csv(path, text_columns())
     else:
         raw, header = read_table(path, "label", ())
         table, columns = raw.to_pandas(), header.get("columns", {})

@@ -70,11 +70,12 @@ def copies_of_test(checked: Checked) -> Iterator[Finding]:
     """
     if checked.split is None:
         return
-    for column in checked.accuracies:
+    scalar = [name for name in checked.accuracies if name not in checked.lists]
+    for column in scalar:
         partner = _partner(column)
-        if partner != column and partner in checked.table and not checked.is_copy(column, partner):
+        if partner != column and partner in scalar and not checked.is_copy(column, partner):
             yield from _repeated_partner(checked, column, partner)
-    for column in checked.accuracies:
+    for column in scalar:
         yield from _repeated_rows(checked, column)
 
 
@@ -125,6 +126,7 @@ def repeated_keys(checked: Checked) -> Iterator[Finding]:
         n for n in ("arch", "arch_str", "protocol", "seed", "device", "tag", "run", "dataset") if n in checked.table
     ]
     keys += [n for n in ("split", "hash", "model", "img_size") if n in checked.table]
+    keys = [n for n in keys if n not in checked.lists]
     if not {"arch", "arch_str"} & set(keys):
         return
     again = checked.table[checked.table.duplicated(keys, keep=False)]
@@ -157,7 +159,7 @@ def mixed(checked: Checked) -> Iterator[Finding]:
 
 def _same_values(checked: Checked, a: str, b: str) -> bool:
     """Whether a column is another one, perhaps in % instead of as a fraction."""
-    if b in ("accuracy", "accuracy_val") or checked.table[b].nunique() < 2:
+    if b in ("accuracy", "accuracy_val") or not {a, b} <= {*checked.numeric} or checked.table[b].nunique() < 2:
         return False
     both = checked.table[[a, b]].dropna()
     scale = 100 if len(both) and both[b].max() <= 1 < both[a].max() else 1

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 
+import numpy as np
 import pandas as pd
 
 from archrep.errors import ArchrepError
@@ -44,6 +45,12 @@ class Checked:
     def numeric(self) -> list[str]:
         """Columns of numbers."""
         return [str(n) for n in self.table.select_dtypes("number")]
+
+    @cached_property
+    def lists(self) -> list[str]:
+        """Columns that hold lists."""
+        others = [name for name, values in self.table.items() if values.dtype == object]
+        return [str(n) for n in others if self.table[n].map(lambda v: isinstance(v, np.ndarray)).any()]
 
     @cached_property
     def accuracies(self) -> list[str]:
@@ -94,6 +101,8 @@ class Checked:
 
     def is_copy(self, a: str, b: str) -> bool:
         """Whether two columns hold the same values in all rows that have both, which are at least five."""
+        if {a, b} & {*self.lists}:
+            return False
         both = self.table[[a, b]].dropna()
         return len(both) >= 5 and bool((both[a] == both[b]).all())
 
