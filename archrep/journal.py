@@ -37,7 +37,7 @@ class Journal:
             self._hold()
             content = path.read_bytes()
             complete = content[: content.rfind(b"\n") + 1]  # a line without its end was cut off by a kill
-            records = [from_json(line) for line in complete.splitlines()]
+            records = [from_json(line) for line in complete.split(b"\n")[:-1]]
             if not all(isinstance(r, dict) for r in records):
                 raise ValueError("not JSON objects")
             if records and records[0] != self.header:

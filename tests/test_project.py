@@ -20,7 +20,18 @@ ALLOWED = {
     "probe": {"ghn", "space", "graph", "data", "train"},
     "plot": {"probe", "data", "graph"},
 }
-BASE = {"compiled", "errors", "files", "journal", "parquet", "parquet_pages", "seeding", "workers"}
+BASE = {
+    "compiled",
+    "errors",
+    "files",
+    "frames",
+    "journal",
+    "parquet",
+    "parquet_pages",
+    "seeding",
+    "torch_files",
+    "workers",
+}
 
 
 def test_environment_yml_is_pyproject():

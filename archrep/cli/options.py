@@ -42,7 +42,7 @@ Dataset = Annotated[
 Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Of a published table: accuracy after so many.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Use only the first N architectures.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of everything random.")]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; default: all cores.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, max=1024, help="CPU threads; default: all cores.")]
 Workers = Annotated[
     int, typer.Option("--workers", min=1, help="Processes; the result is that of one, with as many --threads in each.")
 ]

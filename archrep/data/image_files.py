@@ -31,6 +31,7 @@ MEAN: Channels = (0.485, 0.456, 0.406)
 STD: Channels = (0.229, 0.224, 0.225)
 SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp")
 TRIES = 10  # crops that are drawn before the largest one in the centre is taken
+ASPECT = 100  # times that an image may be longer than wide, or the other way round
 VAL_PER_CLASS = 50  # training images per class that are held out at most, as many as the released code takes
 GROUP_BYTES = 2**31  # largest row group that is read
 GROUPS = 8  # row groups that are kept
@@ -113,14 +114,16 @@ def decode(encoded: bytes, name: Callable[[], str], draws: list[list[float]] | N
         name: for messages. draws: (TRIES + 1, 4) numbers in [0, 1) that decide crop and flip; None: the centre.
 
     Raises:
-        ArchrepError: if it is no complete image.
+        ArchrepError: if it is no complete image, or is longer than wide by more than ASPECT, or the other way round.
     """
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(encoded)) as opened:
+        with Image.open(io.BytesIO(encoded)) as opened:  # which reads no pixels yet
+            if max(opened.size) > ASPECT * min(opened.size):
+                raise ValueError("{}×{} pixels, a side is more than {} times the other".format(*opened.size, ASPECT))
             image = opened.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError) as error:
         raise ArchrepError(f"{name()}: not a readable image ({first_line(error)}). Replace or remove it.") from error
     bilinear = Image.Resampling.BILINEAR
     if draws is not None:

@@ -4,11 +4,13 @@ These images are kept as uint8 and normalised per batch; bigger ones (ImageNet) 
 image_files.py. CIFAR-10: 45,000 training, 5,000 validation and 10,000 test images, as in the paper (§ 5).
 """
 
+import gzip
 import hashlib
 import io
 import tarfile
+import zlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +26,8 @@ CIFAR10_RECORD = 1 + 3 * 32 * 32  # label, then red, green and blue planes
 CIFAR10_BATCH = 10_000 * CIFAR10_RECORD  # bytes of a file
 TRAIN_BATCHES, TEST_BATCH = [f"data_batch_{i}.bin" for i in range(1, 6)], "test_batch.bin"
 BATCHES = (*TRAIN_BATCHES, TEST_BATCH)
+# Bytes that an archive may unpack to (CIFAR-10's has 186 MB), and at a time; members that it may have.
+ARCHIVE_BYTES, CHUNK, MEMBERS = 2**28, 2**20, 1000
 HOW_TO_GET = (
     "Give --data a folder with the Hugging Face parquet files (train*.parquet, test*.parquet), the official "
     "cifar-10-binary.tar.gz, a folder with train/CLASS/*.JPEG and val/CLASS/*.JPEG, or `digits`"
@@ -266,7 +270,10 @@ def _encoded_size(file: Path) -> tuple[int, int]:
     import pyarrow.parquet as pq
     from PIL import Image
 
+    from archrep.parquet import refuse_claims
+
     try:
+        refuse_claims(file)
         rows = next(pq.ParquetFile(file).iter_batches(1))
         column = "img" if "img" in rows.schema.names else "image"
         return Image.open(io.BytesIO(rows[column][0].as_py()["bytes"])).size
@@ -277,14 +284,38 @@ def _encoded_size(file: Path) -> tuple[int, int]:
 
 
 def _read_archive(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    contents = {}
     try:
-        with tarfile.open(path) as archive:
-            members = {Path(m.name).name: m for m in archive if m.isfile() and m.size <= CIFAR10_BATCH}
-            found = {name: archive.extractfile(members[name]) for name in BATCHES if name in members}
-            contents = {name: file.read() for name, file in found.items() if file}
-    except (tarfile.TarError, OSError, EOFError) as error:
+        with path.open("rb") as packed, gzip.open(packed) as file:
+            archive = tarfile.TarFile(fileobj=_Unpacked(file))  # type: ignore[arg-type]
+            for _, member in zip(range(MEMBERS), archive, strict=False):
+                name = Path(member.name).name
+                if name in BATCHES and member.size <= CIFAR10_BATCH and (batch := archive.extractfile(member)):
+                    contents[name] = b"".join(iter(partial(batch.read, CHUNK), b""))
+    except (tarfile.TarError, OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise ArchrepError(f"{path}: not a readable archive ({first_line(error)}). {HOW_TO_GET}.") from error
     return _read_binary(contents, path)
+
+
+class _Unpacked:
+    """What a compressed archive unpacks to; refuses to unpack more than CIFAR-10's has, or headers of megabytes."""
+
+    def __init__(self, file: gzip.GzipFile) -> None:
+        self._file, self.tell = file, file.tell
+
+    def seek(self, position: int) -> int:
+        self._refuse_beyond(position)
+        return self._file.seek(position)
+
+    def read(self, size: int) -> bytes:
+        if size > CHUNK:
+            raise ValueError(f"a header of {size / 2**20:.0f} MiB")
+        self._refuse_beyond(self.tell() + size)
+        return self._file.read(size)
+
+    def _refuse_beyond(self, position: int) -> None:
+        if position > ARCHIVE_BYTES:
+            raise ValueError(f"it unpacks to more than {ARCHIVE_BYTES / 2**20:.0f} MiB")
 
 
 def _read_binary(contents: dict[str, bytes], path: Path) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -7,17 +7,16 @@ the last one is 11 or 199. On `cifar10-valid` networks were trained on half of t
 """
 
 import pickle
-import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from archrep.errors import ArchrepError, first_line
+from archrep.torch_files import load_plain
 
 SCHEDULES = {"less": 12, "full": 200}
 # Column → (data set of the file, split of the file).
@@ -51,7 +50,7 @@ def read_api_file(path: Path) -> pd.DataFrame:
     content = _load(path)
     try:
         rows = [row for infos in content["arch2infos"].values() for row in _rows(infos)]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise ArchrepError(
             f"{path}: not a file of the NAS-Bench-201 API ({first_line(error)}); expected NAS-Bench-201-v1_*.pth."
         ) from error
@@ -60,22 +59,39 @@ def read_api_file(path: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+class _Kind:
+    """A dtype of numpy as the file names it; numpy's own could be of any size."""
+
+    def __init__(self, code: str, *_: bool) -> None:
+        self.code = code
+
+    def __setstate__(self, state: tuple) -> None:
+        self.order = state[1]
+
+
+def _number(kind: _Kind, data: bytes) -> float:
+    """A number of numpy, which is a plain value, too."""
+    if kind.code not in ("f4", "f8", "i8") or kind.order not in ("<", ">"):
+        raise ValueError("a number of another type")
+    return np.frombuffer(data, kind.order + kind.code).item()
+
+
+NUMPY: list[tuple[Callable, str]] = [
+    (_Kind, "numpy.dtype"),
+    *((_number, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+]
+
+
 def _load(path: Path) -> Any:
-    scalar = np.float64(0).__reduce__()[0]  # numpy numbers are plain values, too
-    kinds = (np.float32, np.float64, np.int64)
-    plain: list[Any] = [np.dtype, *kinds, *(type(np.dtype(kind)) for kind in kinds)]
-    plain += [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
     try:
-        with torch.serialization.safe_globals(plain), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of other pickle protocols than torch's, which it then refuses
-            return torch.load(path, map_location="cpu", weights_only=True)
+        return load_plain(path, NUMPY)
     except pickle.UnpicklingError as error:
         raise ArchrepError(
-            f"{path}: refused, reading it would run code that it names ({first_line(error)}). Export a table with a "
-            "column arch_str and columns such as cifar10_test_200ep instead."
+            f"{path}: refused, reading it would run code that it names ({error}). Export a table with a column "
+            "arch_str and columns such as cifar10_test_200ep instead."
         ) from error
-    except (RuntimeError, OSError, EOFError, ValueError) as error:
-        raise ArchrepError(f"{path}: not a readable torch file ({first_line(error)}).") from error
+    except ValueError as error:
+        raise ArchrepError(f"{path}: not a readable torch file ({error}). Download it again.") from error
 
 
 def _rows(infos: Mapping) -> Iterator[dict]:
@@ -84,7 +100,7 @@ def _rows(infos: Mapping) -> Iterator[dict]:
         row: dict[str, Any] = {}
         for name, epochs in SCHEDULES.items():
             if name in infos:
-                row = {"arch_str": infos[name]["arch_str"], "seed": int(seed), **row}
+                row = {"arch_str": str(infos[name]["arch_str"]), "seed": int(seed), **row}
                 row |= _values(infos[name]["all_results"], seed, epochs)
         yield row
 

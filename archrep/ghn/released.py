@@ -14,12 +14,10 @@ its own rules in four places, where archrep follows the rules instead:
   official DeepNets-1M files, whose stored graphs are given as they are (space/official.py).
 """
 
+import pickle
 import reprlib
-import warnings
-import zipfile
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from archrep.errors import ArchrepError
@@ -27,6 +25,7 @@ from archrep.files import file_digest
 from archrep.ghn.checkpoint import assemble, refuse_missing
 from archrep.ghn.config import GHNConfig
 from archrep.ghn.model import GHN
+from archrep.torch_files import load_plain
 
 CONFIG = {  # name there → name here
     "num_classes": "num_classes",
@@ -76,18 +75,10 @@ def load_released(path: Path) -> GHN:
 def _read(path: Path) -> object:
     """Plain values and tensors of a file that torch saved, or an error in our own words."""
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as records:
-                if any(r.file_size != r.compress_size for r in records.infolist()):
-                    raise ArchrepError(f"{path}: not a file that torch saved (it is compressed). Download it again.")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except ArchrepError:
-        raise
-    except Exception as error:
+        return load_plain(path)
+    except (ValueError, pickle.UnpicklingError) as error:
         raise ArchrepError(
-            f"{path}: not a checkpoint of plain values and tensors ({type(error).__name__}): it is damaged, or holds "
+            f"{path}: not a checkpoint of plain values and tensors ({error}): it is damaged, or holds "
             "objects or code, which archrep does not read. Download it again."
         ) from error
 

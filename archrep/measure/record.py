@@ -1,8 +1,9 @@
 """The record of a measuring: a journal that survives anything, and the label table that is written from it."""
 
 import dataclasses
+import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from archrep.data.images import ImageSet
@@ -13,7 +14,50 @@ from archrep.journal import Journal
 from archrep.measure.crew import Run
 from archrep.measure.protocol import Protocol
 
-PERCENT = ("accuracy", "accuracy_val", "robustness")
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)  # halves of characters
+
+
+def _is_truth(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_whole(value: object) -> bool:
+    """Whether a value is a whole number of 64 bits."""
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+
+
+def _is_number(value: object) -> bool:
+    """Whether a column of floats can hold it."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 2**53
+
+
+def _is_percent(value: object) -> bool:
+    return _is_number(value) and 0 <= value <= 100  # type: ignore[operator]
+
+
+def _are_percents(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_percent, value))
+
+
+# Columns of a row and what they hold; of those that are needed, and of the rest.
+KEY: dict[str, Callable[[object], bool]] = {"arch": _is_text, "seed": _is_whole}
+MEASURED: dict[str, Callable[[object], bool]] = {
+    **dict.fromkeys(("accuracy", "accuracy_val", "robustness"), _is_percent),
+    "diverged": _is_truth,
+}
+COLUMNS: dict[str, Callable[[object], bool]] = {
+    **KEY,
+    **MEASURED,
+    **dict.fromkeys(("protocol", "device", "processor", "error"), _is_text),
+    "trainability_reached": _is_truth,
+    **dict.fromkeys(("params", "flops", "activation_memory"), _is_whole),
+    **dict.fromkeys(("trainability", "train_accuracy_mean", "latency_ms", "seconds", "cpu_seconds"), _is_number),
+    "curve": _are_percents,
+}
 
 
 class Record:
@@ -111,13 +155,15 @@ def _set_aside_damaged(path: Path) -> int:
     if not path.is_file():
         return 0
     try:
-        lines = path.read_bytes().splitlines(keepends=True)
-        bad = [line for line in lines[1:] if line.endswith(b"\n") and not _is_row(line)]
+        lines = io.BytesIO(path.read_bytes()).readlines()
+        damaged = [line.endswith(b"\n") and not _is_row(line) for line in lines[1:]]
+        bad = [line for line, is_bad in zip(lines[1:], damaged, strict=True) if is_bad]
         if not bad or _parsed(lines[0]) is None:
             return 0
         append(path.with_suffix(".damaged.jsonl"), bad)
         with atomic(path, force=True) as temporary:
-            temporary.write_bytes(b"".join(line for line in lines if line not in bad))
+            kept = [line for line, is_bad in zip(lines[1:], damaged, strict=True) if not is_bad]
+            temporary.write_bytes(b"".join([lines[0], *kept]))
     except OSError as error:
         raise ArchrepError(f"Cannot repair {path}: {error.strerror or error}. Choose another --out.") from error
     return len(bad)
@@ -133,10 +179,5 @@ def _parsed(line: bytes) -> dict | None:
 
 def _is_row(line: bytes) -> bool:
     row = _parsed(line)
-    if row is None or not isinstance(row.get("arch"), str) or not isinstance(row.get("seed"), int):
-        return False
-    return "error" in row or all(_is_percent(row.get(name)) for name in PERCENT)
-
-
-def _is_percent(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value) and 0 <= value <= 100
+    needed = KEY if row and "error" in row else KEY | MEASURED
+    return row is not None and needed.keys() <= row.keys() <= COLUMNS.keys() and all(COLUMNS[n](row[n]) for n in row)

@@ -57,8 +57,11 @@ def measure_all(
         progress: called with every row and whether it is fresh: first those that the journal has, then as they come.
 
     Raises:
-        ArchrepError: if the record belongs to other work or cannot be written, or workers do not start.
+        ArchrepError: if the record belongs to other work or cannot be written, a seed is none of torch's, or workers
+            do not start.
     """
+    if unfit := [run.seed for run in runs if not 0 <= run.seed < 2**63]:
+        raise ArchrepError(f"A seed must be within 0 … 2**63 - 1; got {unfit[0]}.")
     if out.suffix != ".parquet" or out.is_dir():
         raise ArchrepError(f"{out}: a label table is a Parquet file; give --out a name that ends in .parquet.")
     with alone(out):

@@ -1,7 +1,9 @@
 """Training configurations and presets."""
 
 import math
-from dataclasses import dataclass, field, replace
+import reprlib
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from archrep.errors import ArchrepError
 from archrep.ghn.config import GHNConfig
@@ -11,6 +13,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "schedule": ("step", "cosine"),
     "amp": ("off", "bf16", "fp16"),
 }
+LARGEST = 10**12  # whole number of a configuration but the seed
+WORKERS = 1024
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,25 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for known in fields(self):
+            value = getattr(self, known.name)
+            kinds: Any = known.type | int if known.type in (float, float | None) else known.type
+            if not isinstance(value, kinds) or (isinstance(value, bool) and known.type is not bool):
+                name = getattr(known.type, "__name__", known.type)
+                raise ArchrepError(f"{known.name} must be of type {name}; got {reprlib.repr(value)}.")
+            if isinstance(value, int) and known.name != "seed" and not -LARGEST <= value <= LARGEST:
+                raise ArchrepError(f"{known.name} must be at most {LARGEST}; got {reprlib.repr(value)}.")
         for name in ("steps", "meta_batch", "images", "max_nodes", "val_archs", "val_images", "val_every"):
             if getattr(self, name) < 1:
                 raise ArchrepError(f"{name} must be at least 1; got {getattr(self, name)}.")
         for name in ("lr", "weight_decay", "warmup", "save_every", "workers"):
             if not getattr(self, name) >= 0:
                 raise ArchrepError(f"{name} must not be negative; got {getattr(self, name)}.")
+        for name in ("lr", "weight_decay"):
+            if not getattr(self, name) < math.inf:
+                raise ArchrepError(f"{name} must be finite; got {getattr(self, name)}.")
+        if self.workers > WORKERS:
+            raise ArchrepError(f"workers must be at most {WORKERS}; got {self.workers}.")
         for name in ("clip", "network_clip", "small_macs"):
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise ArchrepError(f"{name} must be positive; got {getattr(self, name)}.")

@@ -1,5 +1,6 @@
 """Accuracy of predicted parameters (paper § 5.1), on clean and on noisy images (§ 5.2)."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from archrep.data.images import Images, noisy
+from archrep.errors import ArchrepError
 from archrep.ghn.model import GHN
 from archrep.space.architecture import Architecture
 from archrep.space.deepnets import Stream, fitted
@@ -116,6 +118,10 @@ class Evaluation:
     device: str = "cpu"
     noise: float = 0.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.noise < math.inf:
+            raise ArchrepError(f"noise must be a finite number from 0 on; got {self.noise}.")
 
     def __call__(self, key: dict, architecture: Architecture) -> dict:
         """Accuracies of an architecture; see `Predicted`."""

@@ -163,13 +163,27 @@ class Trainer:
         """Continues where `state` was taken.
 
         Raises:
-            ValueError: if its weights are not finite.
+            ValueError: if it does not fit the configuration, or its weights or moments are not finite.
         """
-        for name, value in state["ghn"].items():
-            if not torch.isfinite(value).all():
-                raise ValueError(f"weight {name!r} has NaN or infinite values")
+        step, provenance = state["step"], state["provenance"]
+        if not isinstance(step, int) or not 0 <= step <= self.config.steps or not isinstance(provenance, dict):
+            raise ValueError(f"step {step!r:.40} of {self.config.steps}")
         self.ghn.load_state_dict(state["ghn"])
-        self.ghn.provenance = state["provenance"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        for name, weight in self.ghn.state_dict().items():
+            if not torch.isfinite(weight).all():
+                raise ValueError(f"weight {name!r} has NaN or infinite values")
+        settings = self.optimizer.state_dict()["param_groups"]  # those of the configuration
+        self.optimizer.load_state_dict({"state": state["optimizer"]["state"], "param_groups": settings})
+        for weight, moments in self.optimizer.state.items():
+            like = {"step": torch.empty(()), "exp_avg": weight, "exp_avg_sq": weight}
+            if moments.keys() != like.keys() or not all(_fits(moments[name], like[name]) for name in like):
+                raise ValueError("moments of the optimiser do not fit its weights")
         self.scaler.load_state_dict(state["scaler"])
-        self.step = state["step"]
+        self.ghn.provenance, self.step = provenance, step
+
+
+def _fits(value: object, like: Tensor) -> bool:
+    """Whether a value is a finite tensor that lies in memory as another does: kernels do not look."""
+    if not isinstance(value, Tensor) or (value.shape, value.stride()) != (like.shape, like.stride()):
+        return False
+    return value.dtype == torch.float32 and bool(value.isfinite().all())

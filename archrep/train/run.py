@@ -12,9 +12,11 @@ Under torchrun all processes read the folder, which they share, and the first on
 """
 
 import dataclasses
+import io
 import json
 import math
 import pickle
+import reprlib
 import resource
 import sys
 import time
@@ -29,6 +31,7 @@ from archrep.errors import ArchrepError, first_line
 from archrep.files import alone, append, atomic, file_digest, from_json, provenance, to_json
 from archrep.ghn import GHN, GHNConfig
 from archrep.space.deepnets import Generated
+from archrep.torch_files import load_plain
 from archrep.train.config import TrainConfig
 from archrep.train.evaluate import evaluate
 from archrep.train.group import Group
@@ -38,6 +41,7 @@ from archrep.train.steps import Steps
 CONFIG, METRICS, STATE = "config.json", "metrics.jsonl", "state.pt"
 BEST, LAST, INIT = "best.safetensors", "last.safetensors", "init.safetensors"
 
+THREADS = 1024  # most of a process; OpenMP ends a process that asks for more than the system gives
 PATIENCE = 100  # steps in a row without a finite loss after which a run stops
 
 Progress = Callable[[Trainer, StepResult], None]
@@ -59,12 +63,14 @@ def create(
 
     Raises:
         ArchrepError: if the folder exists, or the configuration fits neither the images nor any architectures nor
-            the checkpoint.
+            the checkpoint, or there are too many threads.
     """
     if folder.exists() and (not folder.is_dir() or any(p.name[0] != "." and p.name != INIT for p in folder.iterdir())):
         raise ArchrepError(
             f"{folder} exists; continue it with `archrep train --resume {folder}`, or choose another --out."
         )
+    if threads is not None and not 1 <= threads <= THREADS:
+        raise ArchrepError(f"threads must be within 1 … {THREADS}; got {threads}.")
     if config.ghn.num_classes != images.num_classes:
         raise ArchrepError(f"The GHN predicts {config.ghn.num_classes} classes, {data} has {images.num_classes}.")
     Steps(config, images.train, Group())[0]  # raises what the first step would
@@ -114,15 +120,22 @@ def read_config(folder: Path) -> tuple[TrainConfig, dict]:
     """Configuration and full record of the run in `folder`.
 
     Raises:
-        ArchrepError: if it holds no run.
+        ArchrepError: if it holds no run, or its configuration is none.
     """
     try:
         record = from_json((folder / CONFIG).read_text())
         fields = record["train"]
         config = TrainConfig(**{**fields, "ghn": GHNConfig(**fields["ghn"])})
+        for name, kind in (("data", str), ("threads", int), ("provenance", dict)):
+            if not isinstance(record[name], kind):
+                raise ValueError(f"{name} must be of type {kind.__name__}; got {reprlib.repr(record[name])}")
+        if not 1 <= record["threads"] <= THREADS:
+            raise ValueError(f"threads must be within 1 … {THREADS}; got {reprlib.repr(record['threads'])}")
         return config, {name: record[name] for name in ("train", "data", "threads", "provenance")}
+    except ArchrepError as error:
+        raise ArchrepError(f"{folder / CONFIG}: {error}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArchrepError(f"{folder}: not the folder of a training run ({type(error).__name__}: {error}).") from error
+        raise ArchrepError(f"{folder}: not the folder of a training run ({first_line(error)}).") from error
 
 
 def continue_run(
@@ -216,7 +229,7 @@ class _Run:
             self.trainer.ghn.load_state_dict(GHN.load(self.folder / INIT).state_dict())
         if state:
             self.best, self.earlier, self.without_loss = state["best"], state["seconds"], state["without_loss"]
-            self.recent = [StepResult(*result) for result in state["recent"]]
+            self.recent = state["recent"]
         if group.leads:
             _truncate_metrics(self.folder, self.trainer.step)
 
@@ -302,19 +315,51 @@ def _load_state(path: Path, trainer: Trainer) -> dict:
     if not path.exists():
         return {}
     try:
-        state = torch.load(path, weights_only=True, map_location=trainer.device)
+        state = load_plain(path)
         trainer.load_state(state)
-        return {name: state[name] for name in ("best", "seconds", "recent", "without_loss")}
-    except (RuntimeError, LookupError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        own = {name: state[name] for name in ("best", "seconds", "recent", "without_loss")}
+        recent = [StepResult(*result) for result in own["recent"]]
+        if not all(map(_is_number, [own["best"], own["seconds"], own["without_loss"], *(r.skipped for r in recent)])):
+            raise ValueError("its position is not told in numbers")
+        if not all(isinstance(value, float) for r in recent for value in (r.loss, r.accuracy)):  # NaN among them
+            raise ValueError("its losses are no numbers")
+        return own | {"recent": recent}
+    except (RuntimeError, LookupError, AttributeError, TypeError, ValueError, pickle.UnpicklingError) as error:
         raise ArchrepError(
             f"{path}: damaged resume state ({first_line(error)}). Delete it to start this run over."
         ) from error
 
 
 def read_metrics(folder: Path) -> list[dict]:
-    """What a run has written at every validation, such as `step`, `loss`, `accuracy` and `val_accuracy` in %."""
-    lines = (folder / METRICS).read_text().splitlines()
-    return [from_json(line) for line in lines if line.endswith("}")]  # a kill may have cut off the last one
+    """What a run has written at every validation, such as `step`, `loss`, `accuracy` and `val_accuracy` in %.
+
+    Raises:
+        ArchrepError: if a line is damaged; names it. A last line that a kill has cut off is left out.
+    """
+    path = folder / METRICS
+    rows = []
+    lines = io.BytesIO(path.read_bytes()).readlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            row = from_json(line)
+            if not isinstance(row, dict):
+                raise ValueError("not a JSON object")
+            if wrong := [n for n in ("step", "seconds", "val_accuracy") if not _is_number(row.get(n))]:
+                raise ValueError(f"{wrong[0]} is {reprlib.repr(row.get(wrong[0]))}, not a number")
+            if wrong := [n for n in ("loss", "accuracy") if row.get(n) is not None and not _is_number(row[n])]:
+                raise ValueError(f"{wrong[0]} is {reprlib.repr(row[wrong[0]])}, not a number")
+            rows.append(row)
+        except ValueError as error:
+            if line.endswith(b"\n"):
+                raise ArchrepError(
+                    f"{path}, line {number}: damaged ({first_line(error)}). Repair or remove that line, or move the "
+                    "file: the run goes on without it."
+                ) from error
+    return rows
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
 
 
 def _truncate_metrics(folder: Path, step: int) -> None:
