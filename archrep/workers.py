@@ -5,7 +5,9 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_all_start_methods, get_context, parent_process
+from multiprocessing.forkserver import ensure_running
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,12 +26,30 @@ def process_context() -> "ForkServerContext | SpawnContext":
     """Where worker processes come from: forks of a clean process that has done the slow imports once.
 
     They start at once and share the memory of what was imported. Systems without forks start processes anew.
+    The server is started here, as `python -c …`, which would look for its modules in the current folder first: a
+    torch.py that lies beside data would run. Workers look where this process does.
     """
     if "forkserver" not in get_all_start_methods():
         return get_context("spawn")
     context = get_context("forkserver")
     context.set_forkserver_preload(["archrep.graph"])  # torch and torch_geometric
+    with _environment("PYTHONSAFEPATH", "1"):
+        ensure_running()
     return context
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """An environment variable for processes that start inside."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def in_processes(

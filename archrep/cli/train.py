@@ -75,7 +75,9 @@ def train(
     val_every: Annotated[int | None, typer.Option(min=1, help="Steps between validations.")] = None,
     save_every: Annotated[float | None, typer.Option(min=0, help="Seconds between saves of the resume state.")] = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that prepare steps ahead of time.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random; default 0.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**31 - 1, help="Seed of everything random; default 0.")
+    ] = None,
     time_limit: Annotated[
         float | None, typer.Option(min=0, help="Minutes after which the run is saved and left, to be resumed.")
     ] = None,

@@ -38,6 +38,7 @@ from archrep.space.deepnets.plan import Plan
 from archrep.space.deepnets.sampler import WIDER
 from archrep.space.span import indices
 
+MOST_EDGES = 16  # per node; 1.2 in the splits
 EXPECTED = "Expected deepnets-official:PATH:SPLIT, …:SPLIT:i or …:SPLIT:i-j"
 
 
@@ -113,11 +114,14 @@ class Official(Split):
         """Names of the cse and msa steps whose node the stored graph of an architecture does not have.
 
         Raises:
-            ArchrepError: if the stored graph is damaged or that of another architecture.
+            ArchrepError: if the stored graph is damaged or that of another architecture, or of none in any split.
         """
         plan = make_plan(config)
+        nodes = len(Emitter(plan).checked().nodes.primitive)
         with opened(self.file, keep=True) as groups:
-            adj = _stored(groups, f"{self.split}/{index}/adj", len(_ancestries_without(plan)[0]))
+            adj = _stored(groups, f"{self.split}/{index}/adj", nodes)
+            if np.count_nonzero(adj == 1) > MOST_EDGES * nodes:
+                raise ValueError(f"{self.split}/{index}/adj has more edges than any network")
             edges = np.argwhere(adj == 1)  # (E, 2)
             ancestries = Counter(_ancestries(edges.tolist(), len(adj)))
         lost = _lost(plan, ancestries)
@@ -125,19 +129,19 @@ class Official(Split):
             close_kept()
             raise ArchrepError(
                 f"{self.file}: the stored graph {self.split}/{index} ({len(adj)} nodes) is not that of the genotype in "
-                f"the JSON ({len(_ancestries_without(plan)[0])} nodes). Copy both files again, they belong together."
+                f"the JSON ({nodes} nodes). Copy both files again, they belong together."
             )
         return lost
 
 
 def _find(path: Path, split: str) -> Path:
     """The HDF5 file that should hold a split."""
-    if path.is_file():
+    if os.path.isfile(path):  # unlike those of Path, these do not raise for a name that is too long
         return path
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise ArchrepError(f"{path}: no such folder or .hdf5 file. {EXPECTED}.")
     for name in (split, "eval"):
-        if (file := path / f"deepnets1m_{name}.hdf5").is_file():
+        if os.path.isfile(file := path / f"deepnets1m_{name}.hdf5"):
             return file
     found = [file.stem.removeprefix("deepnets1m_") for file in path.glob("deepnets1m_*.hdf5")]
     raise unknown(f"split of {path}", split, found, " Splits lie in deepnets1m_SPLIT.hdf5 or deepnets1m_eval.hdf5.")
@@ -189,7 +193,7 @@ def load_meta(file: Path) -> dict[str, Any]:
         ArchrepError: if it is missing, damaged or foreign.
     """
     meta = meta_path(file)
-    if not meta.is_file():
+    if not os.path.isfile(meta):
         raise ArchrepError(f"{meta}: missing; it holds the genotypes of {file.name} and must lie beside it.")
     return _load(meta, meta.stat().st_mtime_ns)
 

@@ -11,17 +11,20 @@ graphs. What follows the released files:
   the architecture (the released loader needs `C` in evaluation and overrides both in training).
 """
 
+import fcntl
 import io
 import json
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from archrep.errors import ArchrepError
-from archrep.files import atomic, refuse_existing
+from archrep.files import atomic, from_json, refuse_existing
 from archrep.graph.distance import shortest_distances
 from archrep.graph.primitives import VOCABULARIES
 from archrep.space.deepnets import DeepNetConfig, Emitter, Split, make_plan
@@ -48,6 +51,8 @@ def write_official(
         size: default: all.
         force: replaces those of the same split.
 
+    The JSON is published first. One that is alone, of the same architectures, is what a kill left, and is replaced.
+
     Returns:
         The HDF5 file.
 
@@ -58,18 +63,44 @@ def write_official(
     if size < 1:
         raise ArchrepError(f"A split has at least 1 architecture; got {size}.")
     file = out / f"deepnets1m_{source.split}.hdf5"
-    for existing in (file, meta_path(file)):
-        refuse_existing(existing, force)
+    refuse_existing(file, force)
+    goes_on = _is_left(meta_path(file), source, size)
+    refuse_existing(meta_path(file), force or goes_on)
     merged = out / "deepnets1m_eval.hdf5"
     if source.split in MERGED and merged.exists() and not _is_ours(merged):
         raise ArchrepError(f"{merged} holds graphs itself, as the released one does. Choose another --out.")
-    with atomic(file, force) as graphs, atomic(meta_path(file), force) as text:
+    with atomic(file, force) as graphs, atomic(meta_path(file), force or goes_on) as text:
         with _written(graphs) as (groups, disk):
             content = _write_split(groups.create_group(source.split), source, size, disk, progress)
         text.write_text(json.dumps({source.split: content}), encoding="utf-8")
     if source.split in MERGED:
-        _merge(merged)
+        with _held(out):
+            _merge(merged)
     return file
+
+
+def _is_left(meta: Path, source: Split, size: int) -> bool:
+    """Whether a JSON whose HDF5 file is not there is of the same architectures, as far as the first and last tell."""
+    try:
+        nets = from_json(meta.read_text(encoding="utf-8"))[source.split]["nets"]
+        ends = [DeepNetConfig.from_record(nets[i]) for i in (0, size - 1)]
+    except (OSError, ValueError, LookupError, TypeError, ArchrepError):
+        return False
+    wide = WIDER["deepnets"] if source.split == "wide" else 1
+    ends = [replace(config, channels=wide * config.channels) for config in ends]
+    return len(nets) == size and ends == [source.config(i) for i in (0, size - 1)]
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Waits until no other process is inside for the same folder: two that merge would lose a split."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 class _Disk(io.FileIO):

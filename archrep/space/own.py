@@ -47,7 +47,7 @@ def own_network(spec: str, typed: bool = True) -> Architecture | None:
     if where.endswith(".py"):
         module = _load_file(Path(where))
     elif _importable(where):
-        with _failing(f"{where}: cannot be imported"):
+        with failing(f"{where}: cannot be imported"):
             module = import_module(where)
     else:
         return None
@@ -57,7 +57,7 @@ def own_network(spec: str, typed: bool = True) -> Architecture | None:
 
 def _architecture(spec: str, make: Callable[[], object]) -> Architecture:
     def build() -> nn.Module:
-        with _failing(f"{spec}: the call fails"):
+        with failing(f"{spec}: the call fails"):
             network = make()
         if not isinstance(network, nn.Module):
             raise CaptureError(f"{spec}: returns {type(network).__name__}; it must return a torch.nn.Module.")
@@ -69,7 +69,7 @@ def _architecture(spec: str, make: Callable[[], object]) -> Architecture:
 
     def graph(vocabulary: str) -> ArchGraph:
         network = build_aside()
-        with _failing(f"{spec}: the forward pass fails"):
+        with failing(f"{spec}: the forward pass fails"):
             return capture(network, shape, vocabulary=vocabulary)
 
     shape = _input_shape(spec, build_aside(), make)
@@ -85,7 +85,7 @@ def _input_shape(spec: str, network: nn.Module, make: object) -> Shape:
 
 def _load_file(path: Path) -> ModuleType:
     """Runs a Python file as a module of its own; it may import what lies beside it."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path's, it does not raise for a name that is too long
         raise ArchrepError(f"{path}: no such file. Expected file.py:callable, the path from here or from the root.")
     name = str(path.resolve())  # no other module has this name
     found = spec_from_file_location(name, path)
@@ -95,7 +95,7 @@ def _load_file(path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses look themselves up there
     sys.path.insert(0, str(path.resolve().parent))
     try:
-        with _failing(f"{path}: cannot be imported"):
+        with failing(f"{path}: cannot be imported"):
             found.loader.exec_module(module)
     except CaptureError:
         del sys.modules[name]
@@ -114,7 +114,7 @@ def _importable(module: str) -> bool:
         return True
     if not _names_code(module):
         return False
-    with _failing(f"{module}: cannot be imported"):
+    with failing(f"{module}: cannot be imported"):
         try:
             return find_spec(module) is not None
         except ModuleNotFoundError as error:
@@ -123,10 +123,21 @@ def _importable(module: str) -> bool:
             raise
 
 
+def _limit() -> float:
+    told = os.environ.get("ARCHREP_TIMEOUT", str(TIMEOUT))
+    try:
+        limit = float(told)
+    except ValueError:
+        limit = 0
+    if not 0 < limit < 1e9:
+        raise ArchrepError(f"ARCHREP_TIMEOUT={told}: give the seconds that a network's code may take, or unset it.")
+    return limit
+
+
 @contextmanager
-def _failing(what: str) -> Iterator[None]:
+def failing(what: str) -> Iterator[None]:
     """One line for whatever a user's code raises, and for code that does not come back."""
-    limit = float(os.environ.get("ARCHREP_TIMEOUT", TIMEOUT))
+    limit = _limit()
     timed = threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
     try:
         if timed:

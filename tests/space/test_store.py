@@ -308,7 +308,7 @@ def shorter(columns):
     [
         (changed("primitive", 15), "a node has a primitive that does not exist"),
         (changed("shape_of", 255), "a node has a shape that does not exist"),
-        (changed("source", 60_000), "an edge comes from a node that does not exist"),
+        (changed("source", 60_000), "an edge does not come from an earlier node"),
         (changed("indegree", 9), "its lists have different lengths"),
         (shorter, "its lists have different lengths"),
         (changed("normal", 9), "row 29 is no architecture"),

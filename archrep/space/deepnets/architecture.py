@@ -26,8 +26,8 @@ def deepnet_of(config: DeepNetConfig, name: str, space: str, split: str) -> Arch
 
 
 def flops_of(config: DeepNetConfig, num_classes: int = 10, imagenet: bool = False) -> int:
-    """Floating-point operations per image of the network of a configuration, read from its plan."""
-    return 2 * Emitter(make_plan(config, num_classes, imagenet)).macs
+    """Floating-point operations per image of a configuration's network, read from its plan; errors as in `emitted`."""
+    return 2 * Emitter(make_plan(config, num_classes, imagenet)).checked().macs
 
 
 def emitted(
@@ -37,8 +37,12 @@ def emitted(
     num_classes: int = 10,
     imagenet: bool = False,
 ) -> ArchGraph:
-    """The computational graph of a configuration; `contracted` as in `Emitter`, the rest as in `make_plan`."""
-    return Emitter(make_plan(config, num_classes, imagenet), contracted).graph(vocabulary)
+    """The computational graph of a configuration; `contracted` as in `Emitter`, the rest as in `make_plan`.
+
+    Raises:
+        ArchrepError: if it is disconnected, or larger than that of any split.
+    """
+    return Emitter(make_plan(config, num_classes, imagenet), contracted).checked().graph(vocabulary)
 
 
 def fitted(architecture: Architecture, num_classes: int, image_size: int) -> Architecture:

@@ -27,6 +27,9 @@ OPS: tuple[str, ...] = (
 # Of records that come from files: beyond what any split has, and far below what would exhaust a machine.
 LARGEST = {"n_cells": 1000, "channels": 8192, "channel_mult": 16, "stem_kernel": 64, "fc_layers": 16, "fc_dim": 65_536}
 MOST_STEPS = 100
+MOST_CELL_STEPS = 400  # steps of all cells together; 108 in the split dense, 72 in deep
+MOST_NODES = 5000  # of a graph; about 1,200 in the splits deep and dense
+MOST_PARAMETERS = 500_000_000  # of a network; 100 million at 32 channels in deep and dense, 114 million found in wide
 
 Edge = tuple[str, int]  # operation, and the state it reads: 0 and 1 are the two previous cells
 
@@ -101,6 +104,9 @@ class DeepNetConfig:
         for name, most in LARGEST.items():
             if not 0 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} is {getattr(self, name)}, not 0 … {most}")
+        steps = self.n_cells * max(len(self.genotype.normal), len(self.genotype.reduce)) // 2
+        if steps > MOST_CELL_STEPS:
+            raise ValueError(f"its {self.n_cells} cells have {steps} steps, not up to {MOST_CELL_STEPS}")
         return self
 
     @classmethod
@@ -160,5 +166,5 @@ def _check_cell(edges: tuple[Edge, ...], concat: tuple[int, ...]) -> None:
             raise ValueError(f"unknown operation {op!r:.40}")
         if not 0 <= state < 2 + position // 2:
             raise ValueError(f"step {position // 2} reads state {state}, which comes later")
-    if not concat or not all(0 <= state < 2 + steps for state in concat):
+    if not 0 < len(concat) <= 2 + steps or not all(0 <= state < 2 + steps for state in concat):
         raise ValueError(f"the concatenated states {list(concat)!r:.60} are not among 0 … {1 + steps}")

@@ -8,8 +8,10 @@ from collections.abc import Callable, Set
 from functools import cached_property
 from math import prod
 
+from archrep.errors import ArchrepError
 from archrep.graph.archgraph import ArchGraph, Shape
 from archrep.graph.build import Nodes, Op, build_graph, wire
+from archrep.space.deepnets.config import MOST_NODES, MOST_PARAMETERS
 from archrep.space.deepnets.plan import HEADS, Plan, Step
 
 
@@ -55,6 +57,21 @@ class Emitter:
     def num_params(self) -> int:
         """Parameters of the whole network, those that the forward pass never uses included."""
         return sum(prod(shape) for shape in self.param_shapes.values())
+
+    def checked(self) -> "Emitter":
+        """This, before its graph or its network is made: the configuration may come from a file.
+
+        Raises:
+            ArchrepError: if it has more nodes or parameters than that of any split.
+        """
+        sizes = {"operations": (len(self.ops), MOST_NODES), "parameters": (self.num_params, MOST_PARAMETERS)}
+        for what, (number, most) in sizes.items():
+            if number > most:
+                raise ArchrepError(
+                    f"A network of {number:,} {what}; DeepNets have up to {most:,}. If its record comes from a file, "
+                    "that is damaged: copy it again."
+                )
+        return self
 
     # One method per block: appends its operations, returns the position of the last one.
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from archrep.space.deepnets.attention import attention
 from archrep.space.deepnets.config import DeepNetConfig
+from archrep.space.deepnets.graph import Emitter
 from archrep.space.deepnets.plan import HEADS, Step, make_plan
 
 
@@ -20,6 +21,9 @@ class DeepNet(nn.Module):
     """A DeepNets network: images (B, 3, 32, 32), or (B, 3, 224, 224) if `imagenet`, to logits (B, num_classes).
 
     `make_block` makes the module of a step, with norms or without; default: a new one.
+
+    Raises:
+        ArchrepError: if it is disconnected, or larger than that of any split.
     """
 
     def __init__(
@@ -31,6 +35,7 @@ class DeepNet(nn.Module):
     ) -> None:
         super().__init__()
         self.plan = make_plan(config, num_classes, imagenet)
+        Emitter(self.plan).checked()
         for step in self.plan.steps:
             if step.name:
                 _attach(self, step.name, (make_block or new_block)(step, self.plan.norm))

@@ -27,7 +27,7 @@ from archrep.files import atomic
 from archrep.graph.archgraph import ArchGraph
 from archrep.graph.primitives import PRIMITIVES
 from archrep.space.deepnets.architecture import emitted
-from archrep.space.deepnets.config import OPS, DeepNetConfig, Edge, Genotype
+from archrep.space.deepnets.config import MOST_NODES, MOST_PARAMETERS, OPS, DeepNetConfig, Edge, Genotype
 from archrep.space.deepnets.graph import Emitter
 from archrep.space.deepnets.plan import make_plan
 from archrep.space.deepnets.sampler import sample, standard
@@ -70,6 +70,7 @@ LISTS: dict[str, type] = {
 HASH = "hash"  # graph.hash(shapes=False), 16 bytes
 HASH_BYTES = 16
 FLAGS = ("stem_pool", "norm", "preproc", "glob_avg")
+TENSORS = ("primitive", "shape", "edge_index")
 MADE_LATER = ("param_names", "parameters", "parameter_shapes", "kinds", "unused", "tied")
 NUMBERS = ("n_cells", "channels", "channel_mult", "stem_type", "stem_kernel", "fc_layers", "fc_dim")
 
@@ -175,7 +176,10 @@ def _checksum(columns: Mapping[str, np.ndarray]) -> str:
 
 
 class StoredGraph(ArchGraph):
-    """A computational graph from a store; the lists of `ArchGraph` are made from `config` when first asked for."""
+    """A computational graph from a store; the lists of `ArchGraph` are made from `config` when first asked for.
+
+    Asking for one raises ArchrepError if the graph is not that of its configuration.
+    """
 
     config: DeepNetConfig
 
@@ -183,7 +187,10 @@ class StoredGraph(ArchGraph):
         if key in MADE_LATER and "config" in self:
             complete = self.__dict__.get("_complete")
             if complete is None:
-                complete = self.__dict__["_complete"] = emitted(self.config)
+                complete = emitted(self.config)
+                if not all(torch.equal(self[name].cpu(), complete[name]) for name in TENSORS):
+                    raise ArchrepError(f"The stored graph is not that of its genotype. {AGAIN}")
+                self.__dict__["_complete"] = complete
             return getattr(complete, key)
         return super().__getattr__(key)
 
@@ -259,19 +266,30 @@ class Shard:
 
 
 def _check_graphs(columns: Mapping[str, np.ndarray]) -> None:
-    """Raises ValueError unless every node has a primitive and a shape that exist, and every edge comes from a node."""
+    """Raises ValueError unless every graph is one: sizes, primitives and shapes as a network may have, edges forward.
+
+    Whether it is the graph of its genotype would take as long as to make it; that is seen to where both are needed.
+    """
     nodes, shapes = (np.diff(columns[f"{name}.offsets"]) for name in ("primitive", "shapes"))
     into = np.concatenate([[0], np.cumsum(columns["indegree"], dtype=np.int64)])  # edges into the nodes before
     ends = columns["primitive.offsets"]
     counted = all(np.array_equal(columns[f"{name}.offsets"], ends) for name in ("shape_of", "indegree"))
     if not counted or (shapes % 4).any() or not np.array_equal(into[ends], columns["source.offsets"]):
         raise ValueError("its lists have different lengths")
+    if not ((nodes > 0) & (nodes <= MOST_NODES)).all():
+        raise ValueError(f"a graph has {nodes.min()} … {nodes.max()} nodes, not 1 … {MOST_NODES}")
     if (columns["primitive"] >= len(PRIMITIVES)).any():
         raise ValueError("a node has a primitive that does not exist")
     if (columns["shape_of"] >= (shapes // 4).repeat(nodes)).any():
         raise ValueError("a node has a shape that does not exist")
-    if (columns["source"] >= nodes.repeat(np.diff(columns["source.offsets"]))).any():
-        raise ValueError("an edge comes from a node that does not exist")
+    if (columns["shapes"].reshape(-1, 4).prod(1, dtype=np.float64) > MOST_PARAMETERS).any():
+        raise ValueError(f"a node has more than {MOST_PARAMETERS:,} parameters")
+    source = columns["source"] + ends[:-1].repeat(np.diff(columns["source.offsets"]))  # (E,) among all nodes
+    target = np.arange(len(columns["indegree"])).repeat(columns["indegree"])
+    if (source >= target).any():
+        raise ValueError("an edge does not come from an earlier node")
+    if ((source[1:] <= source[:-1]) & (target[1:] == target[:-1])).any():
+        raise ValueError("edges are not sorted by target, then source")
 
 
 def _arrays(batch: pa.RecordBatch) -> dict[str, np.ndarray]:
