@@ -67,7 +67,7 @@ def read_embeddings(path: Path) -> Embeddings:
         )
     values = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(raw), -1)
     if not (np.abs(values) <= LARGEST).all():
-        raise ArchrepError(f"{path}: embeddings have values that are NaN, infinite or beyond {LARGEST:g}.")
+        raise ArchrepError(f"{path}: embeddings have NaN or infinite values, or some beyond {LARGEST:g}.")
     if raw["arch"].null_count:
         raise ArchrepError(f"{path}: a row names no architecture.")
     table = raw.drop_columns(["embedding"]).to_pandas().set_index("arch")
