@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -276,6 +277,18 @@ def provenance(**facts: object) -> dict[str, object]:
             versions[package] = version(package)
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
     return {"command": command, "versions": versions, **facts}
+
+
+def is_packed(archive: zipfile.ZipFile, path: Path) -> bool:
+    """Whether an archive unpacks to more than its file has; what archrep and torch write is stored as it is."""
+    members = archive.infolist()
+    compressed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+    return compressed or sum(member.file_size for member in members) > path.stat().st_size
+
+
+def is_number(value: object) -> bool:
+    """Whether a value of JSON is a finite number, and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
 
 
 def to_json(value: object) -> str:

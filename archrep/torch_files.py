@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from archrep.errors import first_line
+from archrep.files import is_packed
 
 # torch lets a file call it; a number is all it takes to fill any memory. How the file would name it:
 FILLS_MEMORY = b"bytearray\n"
@@ -44,10 +45,8 @@ def _refuse_bombs(path: Path) -> None:
     with path.open("rb") as file:
         if file.read(2) == b"PK":
             with zipfile.ZipFile(file) as records:
-                parts = records.infolist()
-            packed = any(part.compress_type != zipfile.ZIP_STORED for part in parts)
-            if packed or sum(part.file_size for part in parts) > path.stat().st_size:
-                raise ValueError("it is compressed, which torch's files are not")
+                if is_packed(records, path):
+                    raise ValueError("it is compressed, which torch's files are not")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             if content.find(FILLS_MEMORY) >= 0:
                 raise ValueError("it names bytearray, which no file of ours does")

@@ -2,14 +2,14 @@
 
 import dataclasses
 import io
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from archrep.data.images import ImageSet
 from archrep.data.labels import write_labels
+from archrep.data.targets import TARGETS
 from archrep.errors import ArchrepError
-from archrep.files import append, atomic, from_json, provenance, refuse_existing
+from archrep.files import append, atomic, from_json, is_number, provenance, refuse_existing
 from archrep.journal import Journal
 from archrep.measure.crew import Run
 from archrep.measure.protocol import Protocol
@@ -30,19 +30,18 @@ def _is_whole(value: object) -> bool:
 
 def _is_number(value: object) -> bool:
     """Whether a column of floats can hold it."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 2**53
+    return is_number(value) and (isinstance(value, float) or abs(value) <= 2**53)  # type: ignore[arg-type]
 
 
 def _is_percent(value: object) -> bool:
-    return _is_number(value) and 0 <= value <= 100  # type: ignore[operator]
+    return is_number(value) and 0 <= value <= 100  # type: ignore[operator]
 
 
 def _are_percents(value: object) -> bool:
     return isinstance(value, list) and all(map(_is_percent, value))
 
 
+OF_UNIT = {"%": _is_percent} | dict.fromkeys(("count", "per image", "bytes per image"), _is_whole)
 # Columns of a row and what they hold; of those that are needed, and of the rest.
 KEY: dict[str, Callable[[object], bool]] = {"arch": _is_text, "seed": _is_whole}
 MEASURED: dict[str, Callable[[object], bool]] = {
@@ -54,8 +53,8 @@ COLUMNS: dict[str, Callable[[object], bool]] = {
     **MEASURED,
     **dict.fromkeys(("protocol", "device", "processor", "error"), _is_text),
     "trainability_reached": _is_truth,
-    **dict.fromkeys(("params", "flops", "activation_memory"), _is_whole),
-    **dict.fromkeys(("trainability", "train_accuracy_mean", "latency_ms", "seconds", "cpu_seconds"), _is_number),
+    **{name: OF_UNIT.get(target.unit, _is_number) for name, target in TARGETS.items()},
+    **dict.fromkeys(("seconds", "cpu_seconds"), _is_number),
     "curve": _are_percents,
 }
 

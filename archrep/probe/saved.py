@@ -14,7 +14,7 @@ import numpy as np
 
 from archrep.data.targets import Target
 from archrep.errors import ArchrepError, first_line
-from archrep.files import from_json
+from archrep.files import from_json, is_packed
 from archrep.probe.conformal import intervals, radius
 from archrep.probe.evaluation import Work
 from archrep.probe.models import restored, stored
@@ -194,9 +194,7 @@ def _models(path: Path) -> list[Any]:
 def _refuse_unfolding(path: Path) -> None:
     """Refuses an archive that takes more memory than it has bytes: compressed, or with arrays that are read often."""
     with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        stored_so = all(member.compress_type == zipfile.ZIP_STORED for member in members)
-        if not stored_so or sum(member.file_size for member in members) > path.stat().st_size:
+        if is_packed(archive, path):
             raise ArchrepError(f"{path}: it is compressed, which archrep does not do; fit the probe again.")
         nodes = [from_json(archive.read("schema.json"))]
     while nodes:

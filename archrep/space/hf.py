@@ -34,7 +34,7 @@ MOST_VALUES = 10**8  # of one input; an image of 5,000 × 5,000 pixels has as ma
 # Keys of a configuration, and the largest number that one may have: of modules, of other things, of any kind.
 LARGEST = (
     (re.compile(r"(layer|depth|block|stage|level)s?$"), 2000),
-    (re.compile(r"^(num|n)_"), 100_000),
+    (re.compile(r"^(num|n)_"), 10**6),
     (re.compile(""), 10**8),
 )
 # Keys of what the library would look for in its hub, or in a file, and of the arguments that it passes on.

@@ -28,7 +28,7 @@ import torch
 
 from archrep.data.images import ImageSet
 from archrep.errors import ArchrepError, first_line
-from archrep.files import alone, append, atomic, file_digest, from_json, provenance, to_json
+from archrep.files import alone, append, atomic, file_digest, from_json, is_number, provenance, to_json
 from archrep.ghn import GHN, GHNConfig
 from archrep.space.deepnets import Generated
 from archrep.torch_files import load_plain
@@ -319,7 +319,7 @@ def _load_state(path: Path, trainer: Trainer) -> dict:
         trainer.load_state(state)
         own = {name: state[name] for name in ("best", "seconds", "recent", "without_loss")}
         recent = [StepResult(*result) for result in own["recent"]]
-        if not all(map(_is_number, [own["best"], own["seconds"], own["without_loss"], *(r.skipped for r in recent)])):
+        if not all(map(is_number, [own["best"], own["seconds"], own["without_loss"], *(r.skipped for r in recent)])):
             raise ValueError("its position is not told in numbers")
         if not all(isinstance(value, float) for r in recent for value in (r.loss, r.accuracy)):  # NaN among them
             raise ValueError("its losses are no numbers")
@@ -344,9 +344,9 @@ def read_metrics(folder: Path) -> list[dict]:
             row = from_json(line)
             if not isinstance(row, dict):
                 raise ValueError("not a JSON object")
-            if wrong := [n for n in ("step", "seconds", "val_accuracy") if not _is_number(row.get(n))]:
+            if wrong := [n for n in ("step", "seconds", "val_accuracy") if not is_number(row.get(n))]:
                 raise ValueError(f"{wrong[0]} is {reprlib.repr(row.get(wrong[0]))}, not a number")
-            if wrong := [n for n in ("loss", "accuracy") if row.get(n) is not None and not _is_number(row[n])]:
+            if wrong := [n for n in ("loss", "accuracy") if row.get(n) is not None and not is_number(row[n])]:
                 raise ValueError(f"{wrong[0]} is {reprlib.repr(row[wrong[0]])}, not a number")
             rows.append(row)
         except ValueError as error:
@@ -356,10 +356,6 @@ def read_metrics(folder: Path) -> list[dict]:
                     "file: the run goes on without it."
                 ) from error
     return rows
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
 
 
 def _truncate_metrics(folder: Path, step: int) -> None:
