@@ -85,7 +85,8 @@ class GatedGNN(nn.Module):
             new = self.gru(message[rows, level].flatten(0, 1), old.flatten(0, 1)).view_as(old)
             updated.append(new)
             sent = weights[rows, level].flatten(1, 2)  # (B, w·kinds, n+1)
-            message = torch.baddbmm(message, sent.transpose(1, 2), self._messages(new))
+            # In place, which autograd allows: a new one for every level would leave holes in the memory of a CPU.
+            message.baddbmm_(sent.transpose(1, 2), self._messages(new).to(message.dtype))
         order = torch.cat(levels, dim=1)  # (B, Σw)
         return states.scatter(1, order[:, :, None].expand(-1, -1, d), torch.cat(updated, dim=1))[:, :n]
 

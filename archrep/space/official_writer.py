@@ -16,7 +16,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,12 +69,13 @@ def write_official(
     merged = out / "deepnets1m_eval.hdf5"
     if source.split in MERGED and merged.exists() and not _is_ours(merged):
         raise ArchrepError(f"{merged} holds graphs itself, as the released one does. Choose another --out.")
-    with atomic(file, force) as graphs, atomic(meta_path(file), force or goes_on) as text:
-        with _written(graphs) as (groups, disk):
-            content = _write_split(groups.create_group(source.split), source, size, disk, progress)
-        text.write_text(json.dumps({source.split: content}), encoding="utf-8")
-    if source.split in MERGED:
-        with _held(out):
+    with ExitStack() as until_named:
+        with atomic(file, force) as graphs, atomic(meta_path(file), force or goes_on) as text:
+            with _written(graphs) as (groups, disk):
+                content = _write_split(groups.create_group(source.split), source, size, disk, progress)
+            text.write_text(json.dumps({source.split: content}), encoding="utf-8")
+            until_named.enter_context(_held(out))
+        if source.split in MERGED:
             _merge(merged)
     return file
 
@@ -93,7 +94,7 @@ def _is_left(meta: Path, source: Split, size: int) -> bool:
 
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """Waits until no other process is inside for the same folder: two that merge would lose a split."""
+    """Waits until no other process is inside for the same folder: two could name one file each, or lose a split."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):  # a file system without locks
